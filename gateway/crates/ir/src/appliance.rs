@@ -60,7 +60,7 @@ impl Default for Appliance {
 }
 
 /// `spec.kernel` of an Appliance.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KernelSettings {
     /// Whether limits are enforced in the kernel.
@@ -72,6 +72,33 @@ pub struct KernelSettings {
     /// Allow XDP in generic mode where a driver has no native one (slower than TC on most).
     #[serde(default, rename = "genericXDP")]
     pub generic_xdp: bool,
+    /// Tiers that may be used on an interface; the first that works is.
+    #[serde(default = "KernelSettings::all_tiers")]
+    #[schemars(length(min = 1, max = 2))]
+    pub tiers: Vec<KernelTier>,
+}
+
+impl KernelSettings {
+    fn all_tiers() -> Vec<KernelTier> {
+        vec![KernelTier::Xdp, KernelTier::Tc]
+    }
+}
+
+impl Default for KernelSettings {
+    fn default() -> Self {
+        Self { mode: KernelMode::Auto, interfaces: Vec::new(), generic_xdp: false, tiers: Self::all_tiers() }
+    }
+}
+
+/// Where in the kernel a connection is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum KernelTier {
+    /// Before the network stack; answers with a reset.
+    #[serde(rename = "XDP")]
+    Xdp,
+    /// At the entrance of the network stack; drops.
+    #[serde(rename = "TC")]
+    Tc,
 }
 
 /// `spec.kernel.mode`.

@@ -1,0 +1,10 @@
+//! The real binary between network namespaces: one module per promise.
+//!
+//! Environment: `GATEWAY_BIN`, `ECHO_BIN` and `GATEWAY_BPF_DIR` name what `cargo xtask test` has built.
+
+mod cafe;
+mod limits;
+mod manifests;
+mod proxy_protocol;
+mod reloads;
+mod smuggling;

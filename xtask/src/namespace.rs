@@ -1,0 +1,63 @@
+//! A network namespace and a veth pair of our own, removed when dropped.
+
+use anyhow::Result;
+
+use crate::step;
+
+/// The namespace's own end of the pair; the example's Appliance names it.
+pub const INSIDE: &str = "gw0";
+/// The address of the namespace: a documentation network (RFC 5737, RFC 3849).
+pub const ADDRESS: &str = "192.0.2.2";
+/// As [`ADDRESS`], for IPv6.
+pub const ADDRESS6: &str = "2001:db8:6177::2";
+
+/// A namespace that is reached from this one by a veth pair.
+pub struct Namespace {
+    name: String,
+    outside: String,
+}
+
+impl Namespace {
+    /// Makes it. Needs root.
+    pub fn new() -> Result<Self> {
+        let number = std::process::id();
+        let namespace = Self { name: format!("gateway-run-{number}"), outside: format!("gwr{number}") };
+        let Self { name, outside } = &namespace;
+        let remedy = "is this root, and does the kernel have network namespaces and veth?";
+        for words in [
+            format!("ip netns add {name}"),
+            format!("ip link add {outside} type veth peer name {INSIDE} netns {name}"),
+            format!("ip address add 192.0.2.1/30 dev {outside}"),
+            format!("ip address add 2001:db8:6177::1/64 dev {outside} nodad"),
+            format!("ip link set {outside} up"),
+            // Without receive offload a veth end has no NAPI context and drops what XDP sends back.
+            format!("ethtool -K {outside} gro on"),
+            format!("ip -n {name} address add {ADDRESS}/30 dev {INSIDE}"),
+            format!("ip -n {name} address add {ADDRESS6}/64 dev {INSIDE} nodad"),
+            format!("ip -n {name} link set lo up"),
+            format!("ip -n {name} link set {INSIDE} up"),
+        ] {
+            let mut words = words.split(' ');
+            let mut command = step::command(words.next().unwrap_or_default());
+            step::run(command.args(words), "give the example a network of its own", remedy)?;
+        }
+        Ok(namespace)
+    }
+
+    /// The words that start a command inside. (`ip netns exec` would remount /sys and hide the cgroups.)
+    pub fn enter(&self, program: &std::path::Path) -> std::process::Command {
+        let mut command = step::command("nsenter");
+        command.arg(format!("--net=/run/netns/{}", self.name)).arg("--").arg(program);
+        command
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        for words in [["link", "delete", &self.outside], ["netns", "delete", &self.name]] {
+            if step::output(step::command("ip").args(words)).is_none() {
+                eprintln!("could not clean up: ip {}", words.join(" "));
+            }
+        }
+    }
+}
