@@ -1,0 +1,5 @@
+//! Upstreams.
+
+/// The connections of one worker that wait for a request.
+#[derive(Default)]
+pub(crate) struct Pools;
