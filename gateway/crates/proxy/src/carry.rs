@@ -21,6 +21,7 @@ pub(crate) struct Carry {
     pub(crate) connections: Arc<dyn Slots>,
     /// Every metric of the data plane.
     pub(crate) metrics: Metrics,
+    descriptor_cap: u64,
     listeners: Mutex<HashMap<ListenerId, Arc<dyn Slots>>>,
     upstreams: Mutex<HashMap<UpstreamId, Arc<UpstreamState>>>,
 }
@@ -37,14 +38,20 @@ pub(crate) struct UpstreamState {
 }
 
 impl Carry {
-    /// Nothing carried yet.
-    pub(crate) fn new(metrics: Metrics) -> Self {
+    /// Nothing carried yet. At `descriptor_cap` connections accepting pauses.
+    pub(crate) fn new(metrics: Metrics, descriptor_cap: u64) -> Self {
         Self {
             connections: Arc::new(UserSlots::new(Refusal::OverGlobalLimit)),
             metrics,
+            descriptor_cap,
             listeners: Mutex::default(),
             upstreams: Mutex::default(),
         }
+    }
+
+    /// True: another connection would be spent on descriptors that are reserved.
+    pub(crate) fn is_out_of_descriptors(&self) -> bool {
+        self.connections.open() >= self.descriptor_cap
     }
 
     /// The connection count of a listener.

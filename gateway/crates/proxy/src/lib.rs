@@ -10,6 +10,7 @@ mod body;
 mod carry;
 mod cohort;
 mod connection;
+mod descriptors;
 mod error;
 mod exchange;
 mod filter;

@@ -1,14 +1,6 @@
-use std::io;
+mod port;
+mod sockets;
 
-use ir::SocketKey;
-
-/// Why a socket is not bound. A condition of its listeners; the others go on.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot bind {key}: {reason}")]
-pub struct BindError {
-    /// The address and port.
-    pub key: SocketKey,
-    /// What the kernel said.
-    #[source]
-    pub reason: io::Error,
-}
+pub(crate) use port::Port;
+pub use sockets::BindError;
+pub(crate) use sockets::{Bound, Sockets};

@@ -20,6 +20,12 @@ impl Metrics {
         &self.registry
     }
 
+    /// A connection's task has panicked.
+    pub(crate) fn panicked(&self) {}
+
+    /// Accepting has paused for want of descriptors.
+    pub(crate) fn accept_paused(&self) {}
+
     /// The handles of a listener.
     pub(crate) fn listener(&self, _id: &ListenerId) -> Arc<ListenerMetrics> {
         Arc::new(ListenerMetrics)

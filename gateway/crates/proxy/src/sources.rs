@@ -1,6 +1,9 @@
 use std::net::{IpAddr, SocketAddr};
 
+use bytes::BytesMut;
 use ipnet::IpNet;
+
+use crate::{connection::Socket, refusal::Refusal, snapshot::Scope};
 
 /// Who is calling: the socket's addresses, and what a PROXY header of a trusted sender says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,4 +46,15 @@ impl TrustedSenders {
     pub(crate) fn covers(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
+}
+
+/// Reads a PROXY header off a connection. What follows it stays in `buffer`.
+pub(crate) async fn read_header(
+    _socket: &mut Socket,
+    _buffer: &mut BytesMut,
+    _scope: &Scope,
+    _peer: SocketAddr,
+    _settings: ir::ProxyProtocol,
+) -> Result<Option<Proxied>, Refusal> {
+    Err(Refusal::ProxyMalformed)
 }

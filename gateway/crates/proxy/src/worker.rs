@@ -1,3 +1,5 @@
+mod thread;
+
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
@@ -8,7 +10,11 @@ use std::{
 use ir::{ListenerId, SocketKey};
 use tokio::sync::Notify;
 
-use crate::{access_log, carry::Carry, cohort::Cohort, snapshot::Held, upstream::Pools};
+use crate::{
+    access_log, carry::Carry, cohort::Cohort, listener::Port, snapshot::Held, snapshot::Scope,
+    upstream::Pools,
+};
+pub(crate) use thread::{Command, WorkerThread};
 
 /// What one worker thread owns. Everything on it is the thread's own; `carry` is what cores share.
 pub(crate) struct Worker {
@@ -22,13 +28,136 @@ pub(crate) struct Worker {
     pub(crate) access_log: access_log::Writer,
     held: RefCell<Held>,
     cohorts: RefCell<HashMap<(SocketKey, Option<ListenerId>), Rc<Cohort>>>,
-    connections: Cell<usize>,
-    closed: Notify,
+    ports: RefCell<HashMap<SocketKey, Rc<Port>>>,
+    draining: Cell<bool>,
+    /// Accepted descriptors that are open.
+    descriptors: Cell<usize>,
+    descriptor_closed: Notify,
 }
 
 impl Worker {
+    /// A worker with nothing to serve yet.
+    pub(crate) fn new(
+        index: usize,
+        carry: Arc<Carry>,
+        access_log: access_log::Writer,
+        held: Held,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            index,
+            carry,
+            pools: Pools::default(),
+            access_log,
+            held: RefCell::new(held),
+            cohorts: RefCell::default(),
+            ports: RefCell::default(),
+            draining: Cell::new(false),
+            descriptors: Cell::new(0),
+            descriptor_closed: Notify::new(),
+        })
+    }
+
     /// The snapshot in force.
     pub(crate) fn held(&self) -> Held {
         self.held.borrow().clone()
+    }
+
+    /// The cohort for a connection of a port whose handshake has settled its listener under `scope`. If the
+    /// settings have changed since, it is one of its own, and drains.
+    pub(crate) fn join(&self, port: &Cohort, scope: &Scope) -> Rc<Cohort> {
+        let (socket, _) = port.key();
+        let current = scope.successor(&socket, &self.held.borrow()).filter(|_| !self.draining.get());
+        match current {
+            Some(scope) => self.cohort(socket, scope),
+            None => {
+                let cohort = Cohort::new(socket, scope.clone());
+                cohort.drain();
+                cohort
+            }
+        }
+    }
+
+    /// Moves ports and cohorts to a new snapshot; those that cannot go on start draining. The ports of removed
+    /// sockets keep the snapshot that they were served with, until they are told to close.
+    fn publish(&self, held: Held) {
+        self.held.replace(held.clone());
+        self.cohorts.borrow_mut().retain(|_, cohort| cohort.follow(&held));
+        let ports: Vec<Rc<Port>> = self.ports.borrow().values().cloned().collect();
+        for port in ports {
+            if let Some(cohort) = self.port_cohort(port.key()) {
+                port.serve_as(cohort);
+            }
+        }
+    }
+
+    /// Starts accepting on a listening socket of the snapshot in force.
+    fn open(self: &Rc<Self>, key: SocketKey, socket: std::os::fd::OwnedFd) {
+        let Some(cohort) = self.port_cohort(key) else { return };
+        match Port::open(key, socket, cohort) {
+            Ok(port) => {
+                let port = Rc::new(port);
+                self.ports.borrow_mut().insert(key, Rc::clone(&port));
+                let worker = Rc::clone(self);
+                tokio::task::spawn_local(async move { port.accept(&worker).await });
+            }
+            Err(error) => tracing::error!(%key, %error, "cannot accept on a bound socket"),
+        }
+    }
+
+    /// Stops accepting on a socket once its queue is empty.
+    fn close(&self, key: &SocketKey) {
+        if let Some(port) = self.ports.borrow_mut().remove(key) {
+            port.close();
+        }
+    }
+
+    /// Stops accepting everywhere and tells every connection to finish.
+    fn drain(&self) {
+        self.draining.set(true);
+        for (_, port) in self.ports.borrow_mut().drain() {
+            port.cohort().drain();
+            port.close();
+        }
+        for (_, cohort) in self.cohorts.borrow_mut().drain() {
+            cohort.drain();
+        }
+    }
+
+    fn port_cohort(&self, key: SocketKey) -> Option<Rc<Cohort>> {
+        let held = self.held();
+        let bind = held.bind_at(&key)?;
+        Some(self.cohort(key, Scope::new(held, bind, None)))
+    }
+
+    fn cohort(&self, socket: SocketKey, scope: Scope) -> Rc<Cohort> {
+        let cohort = Cohort::new(socket, scope);
+        Rc::clone(self.cohorts.borrow_mut().entry(cohort.key()).or_insert(cohort))
+    }
+
+    /// A descriptor was accepted.
+    pub(crate) fn descriptor_opened(&self) {
+        self.descriptors.set(self.descriptors.get() + 1);
+    }
+
+    /// An accepted descriptor was closed.
+    pub(crate) fn descriptor_closed(&self) {
+        self.descriptors.set(self.descriptors.get() - 1);
+        self.descriptor_closed.notify_waiters();
+    }
+
+    /// Resolves when this worker closes a descriptor.
+    pub(crate) async fn descriptor_is_closed(&self) {
+        self.descriptor_closed.notified().await;
+    }
+
+    /// Resolves when no connection is left.
+    async fn idle(&self) {
+        loop {
+            let closed = self.descriptor_closed.notified();
+            if self.descriptors.get() == 0 {
+                return;
+            }
+            closed.await;
+        }
     }
 }

@@ -1,0 +1,215 @@
+use std::{io, rc::Rc, time::Duration};
+
+use bytes::BytesMut;
+use ir::Protocol;
+use tokio::{
+    io::AsyncWriteExt,
+    time::{Instant, sleep, timeout_at},
+};
+use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
+
+use super::{Socket, TlsInfo, preface::Preface};
+use crate::{
+    cohort::Cohort, refusal::Refusal, slots::Slot, snapshot::Scope, sources::Source, worker::Worker,
+};
+
+/// How long PROXY header, handshake and preface may take together.
+const PHASE: Duration = Duration::from_secs(10);
+
+/// What a client gets to send its first byte when it was accepted from the queue of a listener that drains.
+const LAST_CALL: Duration = Duration::from_secs(1);
+
+/// A connection that is ready for its first request.
+pub(super) struct Established {
+    pub(super) ready: Ready,
+    /// Bytes already read and not consumed.
+    pub(super) buffered: BytesMut,
+    pub(super) source: Source,
+    pub(super) tls: Option<TlsInfo>,
+    pub(super) cohort: Rc<Cohort>,
+}
+
+/// What the connection turned out to speak.
+pub(super) enum Ready {
+    Http1(Socket),
+    Http2(Socket),
+    TlsHttp1(TlsStream<Socket>),
+    TlsHttp2(TlsStream<Socket>),
+}
+
+/// A connection that was closed before its first request, with what was known of it by then.
+pub(super) struct Refused {
+    pub(super) refusal: Refusal,
+    pub(super) scope: Scope,
+    pub(super) source: Source,
+}
+
+/// Takes a connection from accept to its first request. `None`: the client closed, or stayed idle, before
+/// any byte, which is nobody's fault.
+pub(super) async fn establish(
+    worker: &Rc<Worker>,
+    cohort: &Rc<Cohort>,
+    scope: Scope,
+    mut socket: Socket,
+    mut source: Source,
+) -> Result<Option<Established>, Refused> {
+    let deadline = Instant::now() + PHASE;
+    let mut buffered = BytesMut::new();
+    if let Some(settings) = scope.bind().client.proxy_protocol {
+        let header = crate::sources::read_header(&mut socket, &mut buffered, &scope, source.peer, settings);
+        match timeout_at(deadline, header).await.unwrap_or(Err(Refusal::Timeout)) {
+            Ok(proxied) => source.proxied = proxied,
+            Err(refusal) => return Err(Refused { refusal, scope, source }),
+        }
+    }
+    match scope.bind().protocol {
+        Protocol::Http => clear_text(cohort, scope, socket, buffered, source, deadline).await,
+        Protocol::Https => {
+            let mut phase = Handshake { worker, cohort, scope, source };
+            match timeout_at(deadline, phase.run(socket, buffered)).await.unwrap_or(Err(Refusal::Timeout)) {
+                Ok(established) => Ok(Some(established)),
+                Err(refusal) => Err(Refused { refusal, scope: phase.scope, source }),
+            }
+        }
+    }
+}
+
+async fn clear_text(
+    cohort: &Rc<Cohort>,
+    scope: Scope,
+    mut socket: Socket,
+    mut buffered: BytesMut,
+    source: Source,
+    deadline: Instant,
+) -> Result<Option<Established>, Refused> {
+    // Without a PROXY header before it, the first byte may take as long as any other first byte of a request.
+    let idle = scope.client().timeouts.idle.filter(|_| scope.client().proxy_protocol.is_none());
+    if buffered.is_empty() {
+        // An idle connection keeps no snapshot alive.
+        drop(scope);
+        if !first_bytes(cohort, &mut socket, &mut buffered, idle).await {
+            return Ok(None);
+        }
+    }
+    let deadline = deadline.max(Instant::now() + PHASE);
+    let http2 = timeout_at(deadline, is_http2(&mut socket, &mut buffered)).await;
+    let ready = match http2 {
+        Ok(Ok(true)) => Ready::Http2(socket),
+        Ok(Ok(false)) => Ready::Http1(socket),
+        Ok(Err(_)) => return Err(Refused { refusal: Refusal::Aborted, scope: cohort.scope(), source }),
+        Err(_) => return Err(Refused { refusal: Refusal::Timeout, scope: cohort.scope(), source }),
+    };
+    Ok(Some(Established { ready, buffered, source, tls: None, cohort: Rc::clone(cohort) }))
+}
+
+/// Waits for a client's first bytes. False: there will be none.
+async fn first_bytes(
+    cohort: &Cohort,
+    socket: &mut Socket,
+    buffer: &mut BytesMut,
+    idle: Option<Duration>,
+) -> bool {
+    let too_long = async {
+        match idle {
+            Some(idle) => sleep(idle).await,
+            None => std::future::pending().await,
+        }
+    };
+    let last_call = async {
+        cohort.drained().await;
+        sleep(LAST_CALL).await;
+    };
+    tokio::select! {
+        biased;
+        read = socket.fill(buffer) => matches!(read, Ok(1..)),
+        () = too_long => false,
+        () = last_call => false,
+    }
+}
+
+/// Reads on until the bytes are the preface of HTTP/2 or are not.
+async fn is_http2(socket: &mut Socket, buffer: &mut BytesMut) -> io::Result<bool> {
+    loop {
+        match Preface::of(buffer) {
+            Preface::Http1 => return Ok(false),
+            Preface::Http2 => return Ok(true),
+            Preface::Partial => {
+                if socket.fill(buffer).await? == 0 {
+                    // `PRI` and no more is for HTTP/1 to refuse.
+                    return Ok(false);
+                }
+            }
+        }
+    }
+}
+
+/// TLS from ClientHello to the protocol inside.
+struct Handshake<'a> {
+    worker: &'a Rc<Worker>,
+    cohort: &'a Rc<Cohort>,
+    /// Gains its listener with the SNI.
+    scope: Scope,
+    source: Source,
+}
+
+impl Handshake<'_> {
+    async fn run(&mut self, mut socket: Socket, buffered: BytesMut) -> Result<Established, Refusal> {
+        socket.unread(buffered);
+        let mut acceptor = std::pin::pin!(LazyConfigAcceptor::new(Default::default(), socket));
+        let mut start = acceptor.as_mut().await.map_err(|error| classify(&error, Refusal::TlsMalformed))?;
+        let hello = start.client_hello();
+        let sni: Option<Box<str>> = hello.server_name().map(|name| name.to_ascii_lowercase().into());
+        match self.scope.at_host(sni.as_deref()) {
+            Some(scope) => self.scope = scope,
+            None => {
+                // Nothing can be done if even the alert cannot be sent.
+                let _ = start.io.write_all(&UNRECOGNIZED_NAME).await;
+                return Err(Refusal::TlsNoListener);
+            }
+        }
+        let listener = self.scope.listener_or_first();
+        let config = listener.tls.as_ref().and_then(|tls| tls.config_for(hello.alpn()));
+        let config = config.ok_or(Refusal::TlsIncompatible)?;
+        if !start.io.has_listener() {
+            take_slot(&mut start.io, &self.scope, &self.source)?;
+        }
+        let io = start.into_stream(config).await.map_err(|error| classify(&error, Refusal::TlsHandshake))?;
+        let alpn: Option<Box<[u8]>> = io.get_ref().1.alpn_protocol().map(Into::into);
+        let cohort = self.worker.join(self.cohort, &self.scope);
+        // Inside TLS, HTTP/2 is agreed on by ALPN and by nothing else (RFC 9113 §3.2).
+        let ready = if alpn.as_deref() == Some(b"h2") { Ready::TlsHttp2(io) } else { Ready::TlsHttp1(io) };
+        let tls = Some(TlsInfo { sni, alpn });
+        Ok(Established { ready, buffered: BytesMut::new(), source: self.source, tls, cohort })
+    }
+}
+
+/// Takes the listener's slot, or makes the socket answer with a reset.
+pub(crate) fn take_slot(socket: &mut Socket, scope: &Scope, source: &Source) -> Result<(), Refusal> {
+    let listener = scope.listener_or_first();
+    let limit = listener.client.connection.limit.map(|limit| limit.value);
+    match Slot::take(&listener.slots, limit, source.peer, source.local) {
+        Ok(slot) => {
+            socket.belongs_to(slot, &listener.metrics);
+            Ok(())
+        }
+        Err(refusal) => {
+            socket.reset_on_close();
+            Err(refusal)
+        }
+    }
+}
+
+/// A fatal alert `unrecognized_name` in a record of its own, in the clear: nothing is encrypted before
+/// ServerHello. Source: RFC 6066 §3, RFC 8446 §6.
+const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+
+/// Finds out why a handshake ended. `otherwise` is what an unlisted error of the client's comes to.
+fn classify(error: &io::Error, otherwise: Refusal) -> Refusal {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match tls {
+        Some(rustls::Error::PeerIncompatible(_)) => Refusal::TlsIncompatible,
+        Some(rustls::Error::InvalidMessage(_)) => Refusal::TlsMalformed,
+        Some(_) => otherwise,
+        None => Refusal::Aborted,
+    }
+}

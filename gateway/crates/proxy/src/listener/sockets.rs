@@ -1,0 +1,114 @@
+use std::{collections::BTreeMap, io, net::SocketAddr, os::fd::OwnedFd, time::Duration};
+
+use ir::{SocketKey, TcpKeepalive, Transport};
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Connections that the kernel completes ahead of accept, per socket; the kernel caps it at somaxconn.
+const BACKLOG: i32 = 4096;
+
+/// Why a socket is not bound. A condition of its listeners; the others go on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {key}: {reason}")]
+pub struct BindError {
+    /// The address and port.
+    pub key: SocketKey,
+    /// What the kernel said.
+    #[source]
+    pub reason: io::Error,
+}
+
+/// Every listening socket of the process, held by the main thread: one per worker and key. A worker has a
+/// descriptor of its own for each of its sockets.
+#[derive(Default)]
+pub(crate) struct Sockets(BTreeMap<SocketKey, Bound>);
+
+/// The sockets of one key, one per worker.
+pub(crate) struct Bound(Vec<Socket>);
+
+impl Sockets {
+    /// True if the key's sockets listen.
+    pub(crate) fn has(&self, key: &SocketKey) -> bool {
+        self.0.contains_key(key)
+    }
+
+    /// Takes over sockets that listen.
+    pub(crate) fn insert(&mut self, key: SocketKey, bound: Bound) {
+        self.0.insert(key, bound);
+    }
+
+    /// Gives up every socket whose key does not satisfy the condition. Workers' descriptors stay open.
+    pub(crate) fn remove_unless(&mut self, keep: impl Fn(&SocketKey) -> bool) -> Vec<SocketKey> {
+        self.0.extract_if(.., |key, _| !keep(key)).map(|(key, _)| key).collect()
+    }
+
+    /// The sockets of a key.
+    pub(crate) fn at(&self, key: &SocketKey) -> Option<&Bound> {
+        self.0.get(key)
+    }
+}
+
+impl Bound {
+    /// Binds `count` sockets to one address, without listening yet.
+    pub(crate) fn bind(key: SocketKey, count: usize) -> Result<Self, BindError> {
+        let bound: io::Result<Vec<Socket>> = (0..count).map(|_| bind(&key)).collect();
+        bound.map(Self).map_err(|reason| BindError { key, reason })
+    }
+
+    /// From now on the kernel completes connections.
+    pub(crate) fn listen(&self) -> io::Result<()> {
+        self.0.iter().try_for_each(|socket| socket.listen(BACKLOG))
+    }
+
+    /// Sets the keepalive that accepted sockets inherit.
+    pub(crate) fn set_keepalive(&self, keepalive: Option<&TcpKeepalive>) -> io::Result<()> {
+        self.0.iter().try_for_each(|socket| set_keepalive(socket, keepalive))
+    }
+
+    /// A descriptor of a worker's socket for the worker to keep.
+    pub(crate) fn lend(&self, worker: usize) -> io::Result<OwnedFd> {
+        Ok(self.0[worker].try_clone()?.into())
+    }
+}
+
+fn bind(key: &SocketKey) -> io::Result<Socket> {
+    let address = SocketAddr::new(key.address, key.port);
+    if key.transport != Transport::Tcp {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    // Inherited by accepted sockets.
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn set_keepalive(socket: &Socket, keepalive: Option<&TcpKeepalive>) -> io::Result<()> {
+    socket.set_keepalive(keepalive.is_some())?;
+    let TcpKeepalive { probes, idle_time, interval } = keepalive.copied().unwrap_or_default();
+    let seconds = |duration: ir::Duration| duration.std().as_secs().clamp(1, MAX_SECONDS);
+    let idle = idle_time.map_or_else(|| kernel_default("tcp_keepalive_time", 7200), seconds);
+    let interval = interval.map_or_else(|| kernel_default("tcp_keepalive_intvl", 75), seconds);
+    let probes = probes.map_or_else(|| kernel_default("tcp_keepalive_probes", 9), u64::from).clamp(1, 127);
+    let parameters = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(idle))
+        .with_interval(Duration::from_secs(interval))
+        .with_retries(probes as u32);
+    if keepalive.is_some() { socket.set_tcp_keepalive(&parameters) } else { Ok(()) }
+}
+
+/// What TCP_KEEPIDLE and TCP_KEEPINTVL accept at most. Source: MAX_TCP_KEEPIDLE in the kernel's `net/tcp.h`.
+const MAX_SECONDS: u64 = 32767;
+
+/// What the kernel uses where a setting names nothing; set explicitly, since a reload may take a member away
+/// from a socket that has it.
+fn kernel_default(name: &str, otherwise: u64) -> u64 {
+    std::fs::read_to_string(format!("/proc/sys/net/ipv4/{name}"))
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(otherwise)
+}
