@@ -1,8 +1,20 @@
 //! One line per request and per refused connection.
+//!
+//! What is never in a line, whatever happens: the values of Authorization, Cookie and Set-Cookie, bodies, and
+//! keys. Whatever a client chose is escaped, so that a line is a line.
 
-use ir::{AccessLogFormat, ListenerId};
+mod format;
+mod json;
+mod record;
+#[cfg(test)]
+mod tests;
+mod text;
+mod writer;
 
-use crate::{refusal::Refusal, sources::Source};
+use std::sync::mpsc::Sender;
+
+pub(crate) use record::{Names, Record, Upstreamed};
+pub(crate) use writer::Writer;
 
 /// Where lines go.
 #[derive(Clone, Debug, Default)]
@@ -10,27 +22,8 @@ pub enum Sink {
     /// Standard output.
     #[default]
     Stdout,
+    /// One message per line, without its line end.
+    Channel(Sender<String>),
     /// Nowhere.
     Off,
-}
-
-/// The way to the thread that writes. Cloned per worker.
-#[derive(Clone)]
-pub(crate) struct Writer;
-
-impl Writer {
-    /// Starts the writing thread.
-    pub(crate) fn start(_sink: Sink) -> Self {
-        Self
-    }
-
-    /// Writes the line of a refused connection.
-    pub(crate) fn refused(
-        &self,
-        _format: AccessLogFormat,
-        _listener: &ListenerId,
-        _source: &Source,
-        _refusal: Refusal,
-    ) {
-    }
 }

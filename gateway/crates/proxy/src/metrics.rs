@@ -1,47 +1,116 @@
+//! Every metric of the data plane: one table, handles that are resolved when a snapshot is built, and a
+//! registry that the admin page reads.
+
+mod cells;
+mod config;
+mod descriptors;
+mod family;
+mod listener;
+mod rule;
+mod series;
+mod table;
+#[cfg(test)]
+mod tests;
+mod upstream;
+
 use std::sync::Arc;
 
-use ir::ListenerId;
+use ir::{ListenerId, RuleId};
+use prometheus::{IntCounter, Registry, core::Collector};
 
-use crate::refusal::Refusal;
+pub use config::ConfigMetrics;
+use descriptors::DescriptorCollector;
+pub use family::{Family, Kind};
+pub(crate) use listener::ListenerMetrics;
+use rule::RuleLabels;
+pub(crate) use rule::RuleMetrics;
+use series::{DurationCollector, Live, LiveCollector};
+pub use table::TABLE;
+use table::{ACCEPT_PAUSES, ACCESS_LOG_DROPPED, CONNECTION_PANICS};
+pub(crate) use upstream::UpstreamMetrics;
 
 /// Every metric of the data plane.
 pub(crate) struct Metrics {
-    registry: prometheus::Registry,
+    registry: Registry,
+    panics: IntCounter,
+    accept_pauses: IntCounter,
+    access_log_dropped: IntCounter,
+    listeners: Live<ListenerId, ListenerMetrics>,
+    rules: Live<RuleLabels, RuleMetrics>,
+    upstreams: Live<Arc<str>, UpstreamMetrics>,
 }
 
 impl Metrics {
     /// Registers every family.
     pub(crate) fn new() -> Self {
-        Self { registry: prometheus::Registry::new() }
+        let registry = Registry::new();
+        let (listeners, rules, upstreams) = (Live::default(), Live::default(), Live::default());
+        register(&registry, LiveCollector::new(&listeners));
+        register(&registry, LiveCollector::new(&rules));
+        register(&registry, LiveCollector::new(&upstreams));
+        register(&registry, DurationCollector::new(&rules));
+        register(&registry, DescriptorCollector::new());
+        Self {
+            panics: counter(&registry, CONNECTION_PANICS),
+            accept_pauses: counter(&registry, ACCEPT_PAUSES),
+            access_log_dropped: counter(&registry, ACCESS_LOG_DROPPED),
+            registry,
+            listeners,
+            rules,
+            upstreams,
+        }
     }
 
     /// For the admin page.
-    pub(crate) fn registry(&self) -> &prometheus::Registry {
+    pub(crate) fn registry(&self) -> &Registry {
         &self.registry
     }
 
     /// A connection's task has panicked.
-    pub(crate) fn panicked(&self) {}
+    pub(crate) fn panicked(&self) {
+        self.panics.inc();
+    }
 
     /// Accepting has paused for want of descriptors.
-    pub(crate) fn accept_paused(&self) {}
+    pub(crate) fn accept_paused(&self) {
+        self.accept_pauses.inc();
+    }
+
+    /// Counts access-log lines that were not written.
+    pub(crate) fn access_log_dropped(&self) -> IntCounter {
+        self.access_log_dropped.clone()
+    }
 
     /// The handles of a listener.
-    pub(crate) fn listener(&self, _id: &ListenerId) -> Arc<ListenerMetrics> {
-        Arc::new(ListenerMetrics)
+    pub(crate) fn listener(&self, id: &ListenerId) -> Arc<ListenerMetrics> {
+        let unrouted = || {
+            let labels = RuleLabels::new(id, None);
+            self.rules.handle(labels.clone(), || RuleMetrics::new(labels))
+        };
+        self.listeners.handle(id.clone(), || ListenerMetrics::new(id.clone(), unrouted()))
+    }
+
+    /// The handles of a rule under a listener.
+    pub(crate) fn rule(&self, listener: &ListenerId, rule: &RuleId) -> Arc<RuleMetrics> {
+        let labels = RuleLabels::new(listener, Some(rule));
+        self.rules.handle(labels.clone(), || RuleMetrics::new(labels))
+    }
+
+    /// The handles of a backend, by the name that the manifests give it.
+    pub(crate) fn upstream(&self, name: &Arc<str>) -> Arc<UpstreamMetrics> {
+        self.upstreams.handle(Arc::clone(name), || UpstreamMetrics::new(Arc::clone(name)))
     }
 }
 
-/// Handles of one listener.
-pub(crate) struct ListenerMetrics;
+fn counter(registry: &Registry, family: Family) -> IntCounter {
+    let counter = IntCounter::new(family.name, family.help).expect("names in the table are well-formed");
+    register(registry, counter.clone());
+    counter
+}
 
-impl ListenerMetrics {
-    /// A connection got past accept (`gateway_connections_accepted_total`, `gateway_connections_open`).
-    pub(crate) fn opened(&self) {}
-
-    /// The same connection was closed.
-    pub(crate) fn closed(&self) {}
-
-    /// A connection was closed before its first request.
-    pub(crate) fn refused(&self, _refusal: Refusal) {}
+/// Registration fails only for a name that is taken, which a test over the table excludes.
+fn register(registry: &Registry, collector: impl Collector + 'static) {
+    if let Err(error) = registry.register(Box::new(collector)) {
+        tracing::error!(%error, "cannot register a metric");
+    }
 }

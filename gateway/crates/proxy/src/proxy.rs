@@ -85,7 +85,8 @@ impl Proxy {
         };
         let carry = Arc::new(Carry::new(Metrics::new(), cap));
         let snapshot = Arc::new(Snapshot::build(Arc::default(), &carry, 0));
-        let access_log = access_log::Writer::start(options.access_log);
+        let dropped = carry.metrics.access_log_dropped();
+        let access_log = access_log::Writer::start(options.access_log, dropped)?;
         let workers = (0..count.get())
             .map(|index| {
                 WorkerThread::start(index, Arc::clone(&carry), access_log.clone(), Arc::clone(&snapshot))

@@ -6,13 +6,13 @@ use ir::{AccessLogFormat, BindId, ClientSettings, Hostname, ListenerId, Protocol
 
 use crate::{
     carry::{Carry, UpstreamState},
-    metrics::ListenerMetrics,
+    metrics::{ListenerMetrics, UpstreamMetrics},
     route::Router,
     slots::Slots,
     sources::TrustedSenders,
     tls::ServerTls,
 };
-use hosts::HostIndex;
+pub(crate) use hosts::HostIndex;
 
 /// Everything that a request needs to know, built once per reload by the main thread and then only read.
 pub(crate) struct Snapshot {
@@ -70,6 +70,8 @@ pub(crate) struct Upstream {
     pub(crate) config: Arc<ir::Upstream>,
     /// What outlives the snapshot.
     pub(crate) state: Arc<UpstreamState>,
+    /// Its metric handles.
+    pub(crate) metrics: Arc<UpstreamMetrics>,
 }
 
 /// What building the parts of one snapshot needs: carried state, and what is shared between parts.
@@ -84,7 +86,11 @@ impl Builder<'_> {
     pub(crate) fn upstream(&mut self, config: &Arc<ir::Upstream>) -> Arc<Upstream> {
         let carry = self.carry;
         let entry = self.upstreams.entry(config.id.clone()).or_insert_with(|| {
-            Arc::new(Upstream { config: Arc::clone(config), state: carry.upstream(&config.id) })
+            Arc::new(Upstream {
+                config: Arc::clone(config),
+                state: carry.upstream(&config.id),
+                metrics: carry.metrics.upstream(&config.name),
+            })
         });
         Arc::clone(entry)
     }

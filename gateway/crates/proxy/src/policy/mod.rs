@@ -1,1 +1,14 @@
-//! Policies.
+//! What is done to every request before it is routed and to every response before it is sent, in one fixed
+//! order. Plain functions on a message's head; nothing here waits.
+
+mod client_ip;
+mod forwarded;
+mod hop_by_hop;
+mod path;
+mod request_id;
+mod request_phase;
+mod underscores;
+
+pub(crate) use hop_by_hop::strip as strip_hop_by_hop;
+pub(crate) use request_id::X_REQUEST_ID;
+pub(crate) use request_phase::{EarlyResponse, Facts, request_phase, response_phase};

@@ -1,13 +1,19 @@
 //! Finds the rule of a request.
+//!
+//! The answer is always that of the plain scan that `ir` describes: the most specific virtual host, and in it
+//! the first entry that matches. The index only makes it cheap.
 
-use crate::snapshot::Builder;
+mod backends;
+mod conditions;
+mod host;
+mod query;
+mod router;
+mod rule;
+mod table;
+#[cfg(test)]
+mod tests;
 
-/// The rules of one listener.
-pub(crate) struct Router;
-
-impl Router {
-    /// Indexes the rules of a listener.
-    pub(crate) fn build(_listener: &ir::Listener, _builder: &mut Builder<'_>) -> Self {
-        Self
-    }
-}
+pub(crate) use backends::Backends;
+pub(crate) use host::host_name;
+pub(crate) use router::{Router, RuleKey, needs_naming};
+pub(crate) use rule::{Action, Rule};

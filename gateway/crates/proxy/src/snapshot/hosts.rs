@@ -6,27 +6,30 @@ use ir::Hostname;
 /// the one of "any host". Of equal hostnames the first counts.
 pub(crate) struct HostIndex {
     exact: HashMap<Box<str>, usize>,
-    /// Suffixes with their leading dot, longest first.
-    wildcards: Vec<(Box<str>, usize)>,
+    /// By suffix, with its leading dot.
+    wildcards: HashMap<Box<str>, usize>,
+    longest_suffix: usize,
     any: Option<usize>,
 }
 
 impl HostIndex {
     /// Indexes hostnames by their place; `None` means any host.
     pub(crate) fn build<'a>(hostnames: impl Iterator<Item = Option<&'a Hostname>>) -> Self {
-        let mut index = Self { exact: HashMap::new(), wildcards: Vec::new(), any: None };
+        let mut index = Self { exact: HashMap::new(), wildcards: HashMap::new(), longest_suffix: 0, any: None };
         for (place, hostname) in hostnames.enumerate() {
             match hostname.map(|hostname| (hostname, hostname.wildcard_suffix())) {
                 None => {
                     index.any.get_or_insert(place);
                 }
-                Some((_, Some(suffix))) => index.wildcards.push((suffix.into(), place)),
+                Some((_, Some(suffix))) => {
+                    index.longest_suffix = index.longest_suffix.max(suffix.len());
+                    index.wildcards.entry(suffix.into()).or_insert(place);
+                }
                 Some((hostname, None)) => {
                     index.exact.entry(hostname.as_str().into()).or_insert(place);
                 }
             }
         }
-        index.wildcards.sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
         index
     }
 
@@ -37,9 +40,18 @@ impl HostIndex {
         if let Some(place) = self.exact.get(name) {
             return Some(*place);
         }
-        let covers =
-            |suffix: &str| name.len() > suffix.len() && name.ends_with(suffix) && !name.starts_with('.');
-        self.wildcards.iter().find(|(suffix, _)| covers(suffix)).map(|(_, place)| *place).or(self.any)
+        self.wildcard(name).or(self.any)
+    }
+
+    /// Tries the suffixes of a name, longest first, but none longer than the longest there is: a name of many
+    /// labels costs no more than one of that length.
+    fn wildcard(&self, name: &str) -> Option<usize> {
+        if self.wildcards.is_empty() || name.starts_with('.') {
+            return None;
+        }
+        let start = name.len().saturating_sub(self.longest_suffix).max(1);
+        let dots = name.bytes().enumerate().skip(start).filter(|(_, byte)| *byte == b'.');
+        dots.filter_map(|(dot, _)| self.wildcards.get(&name[dot..])).next().copied()
     }
 }
 

@@ -1,0 +1,74 @@
+use std::sync::Arc;
+
+use ir::ListenerId;
+use prometheus::proto;
+
+use super::{
+    cells::Cells,
+    rule::RuleMetrics,
+    series::Series,
+    table::{CONNECTIONS_ACCEPTED, CONNECTIONS_OPEN, CONNECTIONS_REFUSED},
+};
+use crate::refusal::Refusal;
+
+/// Where user space refuses; the kernel's tiers count for themselves.
+const TIER: &str = "accept";
+
+const OPENED: usize = 0;
+const CLOSED: usize = 1;
+const FIRST_REFUSAL: usize = 2;
+
+/// Handles of one listener.
+pub(crate) struct ListenerMetrics {
+    listener: ListenerId,
+    cells: Cells<{ FIRST_REFUSAL + Refusal::ALL.len() }>,
+    unrouted: Arc<RuleMetrics>,
+}
+
+impl ListenerMetrics {
+    pub(super) fn new(listener: ListenerId, unrouted: Arc<RuleMetrics>) -> Self {
+        Self { listener, cells: Cells::new(), unrouted }
+    }
+
+    /// A connection got past accept (`gateway_connections_accepted_total`, `gateway_connections_open`).
+    pub(crate) fn opened(&self) {
+        self.cells.add(OPENED, 1);
+    }
+
+    /// The same connection was closed.
+    pub(crate) fn closed(&self) {
+        self.cells.add(CLOSED, 1);
+    }
+
+    /// A connection was closed before its first request.
+    pub(crate) fn refused(&self, refusal: Refusal) {
+        if let Some(place) = Refusal::ALL.iter().position(|reason| *reason == refusal) {
+            self.cells.add(FIRST_REFUSAL + place, 1);
+        }
+    }
+
+    /// Where requests are counted that no rule answers.
+    pub(crate) fn unrouted(&self) -> &RuleMetrics {
+        &self.unrouted
+    }
+}
+
+impl Series for ListenerMetrics {
+    const FAMILIES: &[super::Family] = &[CONNECTIONS_ACCEPTED, CONNECTIONS_OPEN, CONNECTIONS_REFUSED];
+
+    fn collect(&self, into: &mut [Vec<proto::Metric>]) {
+        let [accepted, open, refused] = into else { return };
+        let listener = &*self.listener.0;
+        // In this order the difference is never below zero.
+        let closed = self.cells.sum(CLOSED);
+        let opened = self.cells.sum(OPENED);
+        accepted.push(CONNECTIONS_ACCEPTED.series(&[listener], opened));
+        open.push(CONNECTIONS_OPEN.series(&[listener], opened.saturating_sub(closed)));
+        for (place, refusal) in Refusal::ALL.iter().enumerate() {
+            let count = self.cells.sum(FIRST_REFUSAL + place);
+            if count > 0 {
+                refused.push(CONNECTIONS_REFUSED.series(&[listener, TIER, refusal.reason()], count));
+            }
+        }
+    }
+}

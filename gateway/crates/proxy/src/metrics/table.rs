@@ -1,0 +1,51 @@
+use super::family::{
+    Family,
+    Kind::{Counter, Gauge, Histogram},
+};
+
+/// Declares the table and a constant for each row.
+macro_rules! table {
+    ($($constant:ident $kind:ident $name:literal [$($label:literal)*] $help:literal)*) => {
+        $(pub(super) const $constant: Family =
+            Family { name: $name, kind: $kind, labels: &[$($label),*], help: $help };)*
+
+        /// Every metric, by name. A series appears with its first event, and goes with the listener, route or
+        /// backend that it is about.
+        pub const TABLE: &[Family] = &[$($constant),*];
+    };
+}
+
+table! {
+    ACCEPT_PAUSES Counter "gateway_accept_pauses_total" []
+        "Times that a worker stopped accepting for want of descriptors."
+    ACCESS_LOG_DROPPED Counter "gateway_access_log_dropped_total" []
+        "Access-log lines that were not written because the reader is too slow or gone."
+    CERTIFICATE_NOT_AFTER Gauge "gateway_certificate_not_after_seconds" ["listener" "secret"]
+        "End of a served certificate's validity, in seconds since 1970."
+    CONFIG_GENERATION Gauge "gateway_config_generation" []
+        "Number of the configuration in force; rises with every published one."
+    CONFIG_LAST_RELOAD Gauge "gateway_config_last_reload_timestamp_seconds" []
+        "When a configuration was last put in force, in seconds since 1970."
+    CONFIG_RELOADS Counter "gateway_config_reloads_total" ["result"]
+        "Reloads by result: published, unchanged, failed."
+    CONNECTION_PANICS Counter "gateway_connection_panics_total" []
+        "Connections that ended by a fault of the gateway's own; anything but 0 is a bug."
+    CONNECTIONS_ACCEPTED Counter "gateway_connections_accepted_total" ["listener"]
+        "Client connections that got past accept."
+    CONNECTIONS_OPEN Gauge "gateway_connections_open" ["listener"]
+        "Client connections past accept and not yet closed."
+    CONNECTIONS_REFUSED Counter "gateway_connections_refused_total" ["listener" "tier" "reason"]
+        "Connections closed before their first request, by where (tier) and why (reason)."
+    DESCRIPTORS Gauge "gateway_descriptors" ["state"]
+        "File descriptors of the process: open, and limit."
+    REQUEST_DURATION Histogram "gateway_request_duration_seconds" ["listener" "route"]
+        "From the first byte of a request's header to the last byte of its response."
+    REQUESTS Counter "gateway_requests_total" ["listener" "route" "rule" "code"]
+        "Requests answered, by class of status code; `none`: the client left before a status was sent."
+    UPSTREAM_CONNECTIONS_OPEN Gauge "gateway_upstream_connections_open" ["upstream"]
+        "Connections to a backend's endpoints, idle ones included."
+    UPSTREAM_FAILURES Counter "gateway_upstream_failures_total" ["upstream" "reason"]
+        "Attempts at a backend that failed, by Envoy's response flag."
+    UPSTREAM_REQUESTS Counter "gateway_upstream_requests_total" ["upstream"]
+        "Requests sent to a backend, attempts counted singly."
+}

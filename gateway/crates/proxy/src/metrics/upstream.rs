@@ -1,0 +1,68 @@
+use std::sync::Arc;
+
+use prometheus::proto;
+
+use super::{
+    cells::Cells,
+    series::Series,
+    table::{UPSTREAM_CONNECTIONS_OPEN, UPSTREAM_FAILURES, UPSTREAM_REQUESTS},
+};
+
+/// Envoy's response flags that an attempt can fail with; the last takes any other.
+const REASONS: [&str; 11] = ["UF", "UH", "UO", "UC", "UR", "UT", "UPE", "LR", "DC", "SI", "other"];
+
+const REQUESTS: usize = 0;
+const OPENED: usize = 1;
+const CLOSED: usize = 2;
+const FIRST_REASON: usize = 3;
+
+/// Handles of one backend, shared by its uses in different rules.
+pub(crate) struct UpstreamMetrics {
+    upstream: Arc<str>,
+    cells: Cells<{ FIRST_REASON + REASONS.len() }>,
+}
+
+impl UpstreamMetrics {
+    pub(super) fn new(upstream: Arc<str>) -> Self {
+        Self { upstream, cells: Cells::new() }
+    }
+
+    /// A request is sent to an endpoint.
+    pub(crate) fn requested(&self) {
+        self.cells.add(REQUESTS, 1);
+    }
+
+    /// An attempt failed with this response flag.
+    pub(crate) fn failed(&self, flag: &str) {
+        let place = REASONS.iter().position(|reason| *reason == flag).unwrap_or(REASONS.len() - 1);
+        self.cells.add(FIRST_REASON + place, 1);
+    }
+
+    /// A connection to an endpoint was established.
+    pub(crate) fn opened(&self) {
+        self.cells.add(OPENED, 1);
+    }
+
+    /// The same connection was closed.
+    pub(crate) fn closed(&self) {
+        self.cells.add(CLOSED, 1);
+    }
+}
+
+impl Series for UpstreamMetrics {
+    const FAMILIES: &[super::Family] = &[UPSTREAM_CONNECTIONS_OPEN, UPSTREAM_FAILURES, UPSTREAM_REQUESTS];
+
+    fn collect(&self, into: &mut [Vec<proto::Metric>]) {
+        let [open, failures, requests] = into else { return };
+        let closed = self.cells.sum(CLOSED);
+        let opened = self.cells.sum(OPENED);
+        open.push(UPSTREAM_CONNECTIONS_OPEN.series(&[&self.upstream], opened.saturating_sub(closed)));
+        requests.push(UPSTREAM_REQUESTS.series(&[&self.upstream], self.cells.sum(REQUESTS)));
+        for (place, reason) in REASONS.iter().enumerate() {
+            let count = self.cells.sum(FIRST_REASON + place);
+            if count > 0 {
+                failures.push(UPSTREAM_FAILURES.series(&[&self.upstream, reason], count));
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+use http::{HeaderMap, HeaderName};
+use ir::Underscores;
+
+use super::EarlyResponse;
+
+/// `headers.withUnderscoresAction`. Backends that read headers as CGI does cannot tell `a_b` from `a-b`, so a
+/// name with an underscore could stand in for one that a proxy vouches for.
+pub(super) fn apply(headers: &mut HeaderMap, action: Underscores) -> Result<(), EarlyResponse> {
+    if action == Underscores::Allow || !headers.keys().any(has_underscore) {
+        return Ok(());
+    }
+    if action == Underscores::RejectRequest {
+        return Err(EarlyResponse::Underscore);
+    }
+    let names: Vec<HeaderName> = headers.keys().filter(|name| has_underscore(name)).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+    Ok(())
+}
+
+fn has_underscore(name: &HeaderName) -> bool {
+    name.as_str().as_bytes().contains(&b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    /// Envoy Gateway: `headers.withUnderscoresAction`.
+    #[test]
+    fn rejected_dropped_or_allowed() {
+        let mut with = HeaderMap::new();
+        for name in ["x-a", "x_a", "x_b"] {
+            with.append(name, HeaderValue::from_static("1"));
+        }
+        let apply = |action| {
+            let mut headers = with.clone();
+            super::apply(&mut headers, action).map(|()| headers.len())
+        };
+        assert_eq!(apply(Underscores::Allow), Ok(3));
+        assert_eq!(apply(Underscores::DropHeader), Ok(1));
+        assert_eq!(apply(Underscores::RejectRequest), Err(EarlyResponse::Underscore));
+        with.remove("x_a");
+        with.remove("x_b");
+        assert_eq!(super::apply(&mut with, Underscores::RejectRequest), Ok(()));
+    }
+}
