@@ -45,7 +45,11 @@ impl Filters {
 impl HeaderEdits {
     fn compile(modifier: &HeaderModifier) -> Self {
         let HeaderModifier { set, add, remove } = modifier;
-        Self { set: fields(set), add: fields(add), remove: remove.iter().filter_map(|text| name(text)).collect() }
+        Self {
+            set: fields(set),
+            add: fields(add),
+            remove: remove.iter().filter_map(|text| name(text)).collect(),
+        }
     }
 
     fn apply(&self, headers: &mut HeaderMap) {
@@ -82,7 +86,8 @@ mod tests {
     use super::*;
 
     fn edits(pairs: &[(&str, &str)]) -> Vec<ir::HeaderEdit> {
-        let edit = |(name, value): &(&str, &str)| ir::HeaderEdit { name: (*name).into(), value: (*value).into() };
+        let edit =
+            |(name, value): &(&str, &str)| ir::HeaderEdit { name: (*name).into(), value: (*value).into() };
         pairs.iter().map(edit).collect()
     }
 
@@ -115,10 +120,15 @@ mod tests {
     #[test]
     fn filters_run_in_the_users_order() {
         let set = |value: &str| {
-            ir::Filter::ResponseHeaderModifier(HeaderModifier { set: edits(&[("x", value)]), ..Default::default() })
+            ir::Filter::ResponseHeaderModifier(HeaderModifier {
+                set: edits(&[("x", value)]),
+                ..Default::default()
+            })
         };
-        let remove =
-            ir::Filter::ResponseHeaderModifier(HeaderModifier { remove: vec!["x".into()], ..Default::default() });
+        let remove = ir::Filter::ResponseHeaderModifier(HeaderModifier {
+            remove: vec!["x".into()],
+            ..Default::default()
+        });
         let apply = |filters: &[ir::Filter]| {
             let mut headers = HeaderMap::new();
             Filters::compile(filters).apply_response(&mut headers);

@@ -52,19 +52,30 @@ struct Room {
 impl Writer {
     /// Starts the writing thread. Lines that cannot be written are counted in `dropped`.
     pub(crate) fn start(sink: Sink, dropped: IntCounter) -> io::Result<Self> {
-        let pipe = Arc::default();
-        let out: Box<dyn FnMut(&str) -> io::Result<()> + Send> = match sink {
-            Sink::Off => return Ok(Self { pipe, desk: None }),
-            Sink::Stdout => Box::new(|lines| {
-                let mut stdout = io::stdout().lock();
-                stdout.write_all(lines.as_bytes())?;
-                stdout.flush()
-            }),
-            Sink::Channel(sender) => Box::new(move |lines| {
+        match sink {
+            Sink::Off => Ok(Self { pipe: Arc::default(), desk: None }),
+            Sink::Stdout => Self::spawn(
+                |lines| {
+                    let mut stdout = io::stdout().lock();
+                    stdout.write_all(lines.as_bytes())?;
+                    stdout.flush()
+                },
+                dropped,
+            ),
+            Sink::Channel(sender) => {
                 let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
-                lines.lines().try_for_each(|line| sender.send(line.to_owned()).map_err(gone))
-            }),
-        };
+                let send = move |line: &str| sender.send(line.to_owned()).map_err(gone);
+                Self::spawn(move |lines| lines.lines().try_for_each(&send), dropped)
+            }
+        }
+    }
+
+    /// Starts a thread that gives whole lines to `out`.
+    pub(super) fn spawn(
+        out: impl FnMut(&str) -> io::Result<()> + Send + 'static,
+        dropped: IntCounter,
+    ) -> io::Result<Self> {
+        let pipe = Arc::default();
         let room = Arc::new(Room {
             pipes: Mutex::new(vec![Arc::clone(&pipe)]),
             rung: AtomicBool::new(false),
@@ -83,7 +94,13 @@ impl Writer {
     }
 
     /// Writes the line of a refused connection.
-    pub(crate) fn refused(&self, format: AccessLogFormat, listener: &ListenerId, source: &Source, refusal: Refusal) {
+    pub(crate) fn refused(
+        &self,
+        format: AccessLogFormat,
+        listener: &ListenerId,
+        source: &Source,
+        refusal: Refusal,
+    ) {
         self.line(|line| format::refused(line, format, (SystemTime::now(), &listener.0), source, refusal));
     }
 
@@ -135,7 +152,7 @@ impl Drop for Desk {
 
 impl Room {
     /// What the thread does.
-    fn write_all(&self, mut out: Box<dyn FnMut(&str) -> io::Result<()> + Send>) {
+    fn write_all(&self, mut out: impl FnMut(&str) -> io::Result<()>) {
         let mut lines = String::new();
         loop {
             let closing = self.closing.load(Ordering::Acquire);

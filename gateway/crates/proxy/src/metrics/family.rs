@@ -65,19 +65,26 @@ impl Family {
         metric
     }
 
-    /// One series of a histogram. `counts` are of each bucket alone, the last one's bound being infinite.
-    pub(super) fn histogram(&self, labels: &[&str], bounds: &[f64], counts: &[u64], sum: f64) -> proto::Metric {
+    /// One series of a histogram. `counts` are of each bucket alone; there is one more than bounds, for the rest,
+    /// which the encoder makes the bucket `+Inf` of.
+    pub(super) fn histogram(
+        &self,
+        labels: &[&str],
+        bounds: &[f64],
+        counts: &[u64],
+        sum: f64,
+    ) -> proto::Metric {
         let mut total = 0;
-        let mut buckets = Vec::with_capacity(counts.len());
-        for (place, count) in counts.iter().enumerate() {
+        let mut buckets = Vec::with_capacity(bounds.len());
+        for (count, bound) in counts.iter().zip(bounds) {
             total += count;
             let mut bucket = proto::Bucket::default();
             bucket.set_cumulative_count(total);
-            bucket.set_upper_bound(bounds.get(place).copied().unwrap_or(f64::INFINITY));
+            bucket.set_upper_bound(*bound);
             buckets.push(bucket);
         }
         let mut histogram = proto::Histogram::default();
-        histogram.set_sample_count(total);
+        histogram.set_sample_count(counts.iter().sum());
         histogram.set_sample_sum(sum);
         histogram.set_bucket(buckets);
         let mut metric = self.labelled(labels);

@@ -12,8 +12,8 @@ use super::{
 
 /// Upper bounds of the duration's buckets, in microseconds; one more bucket takes the rest.
 const BOUNDS: [u64; 16] = [
-    500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
-    10_000_000, 30_000_000, 60_000_000,
+    500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
+    5_000_000, 10_000_000, 30_000_000, 60_000_000,
 ];
 
 /// The label `code`, by place.
@@ -90,6 +90,8 @@ pub(super) fn route_duration(rules: &[Arc<RuleMetrics>]) -> Option<proto::Metric
     let sum = |counter: usize| rules.iter().map(|rule| rule.cells.sum(counter)).fold(0, u64::wrapping_add);
     let counts: [u64; BOUNDS.len() + 1] = std::array::from_fn(|bucket| sum(FIRST_BUCKET + bucket));
     let seconds = |micros: u64| micros as f64 / 1e6;
-    let series = || REQUEST_DURATION.histogram(&[&listener.0, route], &BOUNDS.map(seconds), &counts, seconds(sum(SUM)));
+    let series = || {
+        REQUEST_DURATION.histogram(&[&listener.0, route], &BOUNDS.map(seconds), &counts, seconds(sum(SUM)))
+    };
     counts.iter().any(|count| *count > 0).then(series)
 }

@@ -120,34 +120,43 @@ mod tests {
     fn hops_count_from_the_right_over_all_lines() {
         let hops = TrustedForwarders::Hops;
         for same in [0, 1] {
-            check(hops(same), &[
-                (&["1.1.1.1, 2.2.2.2,3.3.3.3"], "3.3.3.3", true),
-                (&["1.1.1.1"], "1.1.1.1", true),
-                (&[], PEER, false),
-                (&["nonsense"], PEER, false),
-                (&["1.1.1.1:80"], PEER, false),
-            ]);
+            check(
+                hops(same),
+                &[
+                    (&["1.1.1.1, 2.2.2.2,3.3.3.3"], "3.3.3.3", true),
+                    (&["1.1.1.1"], "1.1.1.1", true),
+                    (&[], PEER, false),
+                    (&["nonsense"], PEER, false),
+                    (&["1.1.1.1:80"], PEER, false),
+                ],
+            );
         }
-        check(hops(2), &[
-            (&["1.1.1.1, 2.2.2.2,3.3.3.3"], "2.2.2.2", true),
-            (&["1.1.1.1,2.2.2.2", "3.3.3.3"], "2.2.2.2", true),
-            (&["1.1.1.1"], PEER, false),
-            (&["2001:db8::1, ::ffff:3.3.3.3"], "2001:db8::1", true),
-        ]);
+        check(
+            hops(2),
+            &[
+                (&["1.1.1.1, 2.2.2.2,3.3.3.3"], "2.2.2.2", true),
+                (&["1.1.1.1,2.2.2.2", "3.3.3.3"], "2.2.2.2", true),
+                (&["1.1.1.1"], PEER, false),
+                (&["2001:db8::1, ::ffff:3.3.3.3"], "2001:db8::1", true),
+            ],
+        );
     }
 
     /// Envoy Gateway: `xForwardedFor.trustedCIDRs`; the first case is its own e2e test's.
     #[test]
     fn networks_are_skipped_from_the_right() {
         let networks = TrustedForwarders::Networks(vec!["10.0.0.0/8".parse().unwrap()]);
-        check(networks, &[
-            (&["192.168.2.1,192.168.1.1,10.0.1.12"], "192.168.1.1", true),
-            (&["192.168.2.1,192.168.1.1"], "192.168.1.1", true),
-            (&["10.0.0.1,10.0.0.2"], "10.0.0.1", true),
-            (&["192.168.1.1,::ffff:10.0.1.12"], "192.168.1.1", true),
-            (&["192.168.2.1,what,10.0.1.12"], PEER, true),
-            (&[], PEER, true),
-        ]);
+        check(
+            networks,
+            &[
+                (&["192.168.2.1,192.168.1.1,10.0.1.12"], "192.168.1.1", true),
+                (&["192.168.2.1,192.168.1.1"], "192.168.1.1", true),
+                (&["10.0.0.1,10.0.0.2"], "10.0.0.1", true),
+                (&["192.168.1.1,::ffff:10.0.1.12"], "192.168.1.1", true),
+                (&["192.168.2.1,what,10.0.1.12"], PEER, true),
+                (&[], PEER, true),
+            ],
+        );
         let others = TrustedForwarders::Networks(vec!["172.16.0.0/12".parse().unwrap()]);
         check(others, &[(&["192.168.2.1,172.16.0.1"], PEER, false)]);
     }

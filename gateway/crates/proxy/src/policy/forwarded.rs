@@ -21,7 +21,12 @@ const ENVOY: &str = "x-envoy-";
 /// - so are `Forwarded` and X-Real-IP gone, since a backend may believe them more than X-Forwarded-For;
 /// - X-Forwarded-For has the peer's address appended, unless that is turned off;
 /// - with direct detection, x-envoy-external-address names the client (Envoy: `use_remote_address`).
-pub(super) fn apply(headers: &mut HeaderMap, detection: &ClientIpDetection, client: Client, facts: Facts<'_>) {
+pub(super) fn apply(
+    headers: &mut HeaderMap,
+    detection: &ClientIpDetection,
+    client: Client,
+    facts: Facts<'_>,
+) {
     strip_envoy(headers);
     headers.remove(X_FORWARDED_CLIENT_CERT);
     if !client.vouched {
@@ -124,47 +129,52 @@ mod tests {
     #[test]
     fn direct_tells_what_the_connection_tells() {
         let direct = ClientIpDetection::Direct;
-        assert_eq!(forward(&direct, false, &CLAIMS), [
-            "x-envoy-external-address: 10.0.0.1",
-            "x-forwarded-for: 1.1.1.1,2.2.2.2, 3.3.3.3,10.0.0.1",
-            "x-forwarded-proto: http",
-        ]);
-        assert_eq!(forward(&direct, true, &[]), [
-            "x-envoy-external-address: 10.0.0.1",
-            "x-forwarded-for: 10.0.0.1",
-            "x-forwarded-proto: https",
-        ]);
+        assert_eq!(
+            forward(&direct, false, &CLAIMS),
+            [
+                "x-envoy-external-address: 10.0.0.1",
+                "x-forwarded-for: 1.1.1.1,2.2.2.2, 3.3.3.3,10.0.0.1",
+                "x-forwarded-proto: http",
+            ]
+        );
+        assert_eq!(
+            forward(&direct, true, &[]),
+            ["x-envoy-external-address: 10.0.0.1", "x-forwarded-for: 10.0.0.1", "x-forwarded-proto: https",]
+        );
     }
 
     /// Envoy Gateway with `xForwardedFor`: `use_remote_address` is off, a trusted peer speaks for its client.
     #[test]
     fn a_trusted_peer_is_believed() {
-        assert_eq!(forward(&networks("10.0.0.0/8", true), false, &CLAIMS), [
-            "forwarded: for=1.1.1.1",
-            "x-forwarded-for: 1.1.1.1,2.2.2.2, 3.3.3.3,10.0.0.1",
-            "x-forwarded-proto: https",
-            "x-real-ip: 1.1.1.1",
-        ]);
-        assert_eq!(forward(&networks("10.0.0.0/8", true), false, &[]), [
-            "x-forwarded-for: 10.0.0.1",
-            "x-forwarded-proto: http",
-        ]);
+        assert_eq!(
+            forward(&networks("10.0.0.0/8", true), false, &CLAIMS),
+            [
+                "forwarded: for=1.1.1.1",
+                "x-forwarded-for: 1.1.1.1,2.2.2.2, 3.3.3.3,10.0.0.1",
+                "x-forwarded-proto: https",
+                "x-real-ip: 1.1.1.1",
+            ]
+        );
+        assert_eq!(
+            forward(&networks("10.0.0.0/8", true), false, &[]),
+            ["x-forwarded-for: 10.0.0.1", "x-forwarded-proto: http",]
+        );
     }
 
     #[test]
     fn a_peer_that_is_not_covered_is_not() {
-        assert_eq!(forward(&networks("172.16.0.0/12", true), false, &CLAIMS), [
-            "x-forwarded-for: 1.1.1.1,2.2.2.2, 3.3.3.3,10.0.0.1",
-            "x-forwarded-proto: http",
-        ]);
+        assert_eq!(
+            forward(&networks("172.16.0.0/12", true), false, &CLAIMS),
+            ["x-forwarded-for: 1.1.1.1,2.2.2.2, 3.3.3.3,10.0.0.1", "x-forwarded-proto: http",]
+        );
     }
 
     /// Envoy Gateway: `disableXForwardedForAppend`.
     #[test]
     fn appending_can_be_turned_off() {
-        assert_eq!(forward(&networks("10.0.0.0/8", false), false, &[("x-forwarded-for", "1.1.1.1, 2.2.2.2")]), [
-            "x-forwarded-for: 1.1.1.1, 2.2.2.2",
-            "x-forwarded-proto: http",
-        ]);
+        assert_eq!(
+            forward(&networks("10.0.0.0/8", false), false, &[("x-forwarded-for", "1.1.1.1, 2.2.2.2")]),
+            ["x-forwarded-for: 1.1.1.1, 2.2.2.2", "x-forwarded-proto: http",]
+        );
     }
 }

@@ -13,7 +13,8 @@ pub(super) fn normalize(uri: &mut Uri, settings: &PathSettings) -> Result<(), Ea
         return Ok(());
     }
     let (decoded, had_escaped_slash) = decode(path, settings.escaped_slashes)?;
-    let mut normal = resolve_dots(&decoded).ok_or(EarlyResponse::BadPath("the path climbs above the root"))?;
+    let mut normal =
+        resolve_dots(&decoded).ok_or(EarlyResponse::BadPath("the path climbs above the root"))?;
     if settings.merge_slashes {
         normal.dedup_by(|byte, before| *byte == b'/' && *before == b'/');
     }
@@ -175,48 +176,62 @@ mod tests {
     /// RFC 3986 §6.2.2 and §5.2.4; Envoy: path normalisation and merging of slashes.
     #[test]
     fn dots_slashes_and_unreserved_escapes() {
-        check(&PathSettings::default(), &[
-            ("/", "/"),
-            ("/a/b?x=/../%2e", "/a/b?x=/../%2e"),
-            ("/a/../b", "/b"),
-            ("/a/./b/.", "/a/b/"),
-            ("/a/b/..", "/a/"),
-            ("/a/..", "/"),
-            ("/a/b/../..", "/"),
-            ("/.well-known/x", "/.well-known/x"),
-            ("/a/...", "/a/..."),
-            ("/a/%2e%2E/b", "/b"),
-            ("/%7Euser/%41%2D%5f", "/~user/A-_"),
-            ("/a%20b%3fc%25", "/a%20b%3fc%25"),
-            ("//a///b//", "/a/b/"),
-            ("/a//../b", "/a/b"),
-            ("/a\\..\\b", "/b"),
-            ("/..", "400"),
-            ("/a/../../b", "400"),
-            ("/%2e%2e/a", "400"),
-            ("*", "*"),
-            ("http://host/a/../b?q", "http://host/b?q"),
-        ]);
-        check(&settings(false, EscapedSlashes::KeepUnchanged), &[("//a///b/./", "//a///b/"), ("/a//../b", "/a/b")]);
+        check(
+            &PathSettings::default(),
+            &[
+                ("/", "/"),
+                ("/a/b?x=/../%2e", "/a/b?x=/../%2e"),
+                ("/a/../b", "/b"),
+                ("/a/./b/.", "/a/b/"),
+                ("/a/b/..", "/a/"),
+                ("/a/..", "/"),
+                ("/a/b/../..", "/"),
+                ("/.well-known/x", "/.well-known/x"),
+                ("/a/...", "/a/..."),
+                ("/a/%2e%2E/b", "/b"),
+                ("/%7Euser/%41%2D%5f", "/~user/A-_"),
+                ("/a%20b%3fc%25", "/a%20b%3fc%25"),
+                ("//a///b//", "/a/b/"),
+                ("/a//../b", "/a/b"),
+                ("/a\\..\\b", "/b"),
+                ("/..", "400"),
+                ("/a/../../b", "400"),
+                ("/%2e%2e/a", "400"),
+                ("*", "*"),
+                ("http://host/a/../b?q", "http://host/b?q"),
+            ],
+        );
+        check(
+            &settings(false, EscapedSlashes::KeepUnchanged),
+            &[("//a///b/./", "//a///b/"), ("/a//../b", "/a/b")],
+        );
     }
 
     /// Envoy Gateway: `path.escapedSlashesAction`.
     #[test]
     fn escaped_slashes() {
-        check(&settings(true, EscapedSlashes::KeepUnchanged), &[("/a%2Fb%5c/../c", "/c"), ("/a%2fb", "/a%2fb")]);
-        check(&settings(true, EscapedSlashes::RejectRequest), &[("/a%2Fb", "400"), ("/a%5cb", "400"), ("/a", "/a")]);
-        check(&settings(true, EscapedSlashes::UnescapeAndForward), &[
-            ("/a%2Fb?c=%2F", "/a/b?c=%2F"),
-            ("/a%5Cb", "/a/b"),
-            ("/a%2F..%2F..%2Fb", "400"),
-            ("/a%2F%2e%2E/b", "/b"),
-            ("/a%252Fb", "/a%252Fb"),
-        ]);
-        check(&settings(true, EscapedSlashes::UnescapeAndRedirect), &[
-            ("/a%2Fb?c=%2F", "307 /a/b?c=%2F"),
-            ("/a%5C..%2f/b", "307 /b"),
-            ("/a/../b", "/b"),
-        ]);
+        check(
+            &settings(true, EscapedSlashes::KeepUnchanged),
+            &[("/a%2Fb%5c/../c", "/c"), ("/a%2fb", "/a%2fb")],
+        );
+        check(
+            &settings(true, EscapedSlashes::RejectRequest),
+            &[("/a%2Fb", "400"), ("/a%5cb", "400"), ("/a", "/a")],
+        );
+        check(
+            &settings(true, EscapedSlashes::UnescapeAndForward),
+            &[
+                ("/a%2Fb?c=%2F", "/a/b?c=%2F"),
+                ("/a%5Cb", "/a/b"),
+                ("/a%2F..%2F..%2Fb", "400"),
+                ("/a%2F%2e%2E/b", "/b"),
+                ("/a%252Fb", "/a%252Fb"),
+            ],
+        );
+        check(
+            &settings(true, EscapedSlashes::UnescapeAndRedirect),
+            &[("/a%2Fb?c=%2F", "307 /a/b?c=%2F"), ("/a%5C..%2f/b", "307 /b"), ("/a/../b", "/b")],
+        );
     }
 
     #[test]
@@ -229,13 +244,16 @@ mod tests {
 
     #[test]
     fn decoding_makes_no_new_escape() {
-        check(&settings(true, EscapedSlashes::RejectRequest), &[
-            ("/%%32F", "/%%32F"),
-            ("/%2%46", "/%2%46"),
-            ("/%2%35", "/%2%35"),
-            ("/%zz%41", "/%zzA"),
-            ("/100%", "/100%"),
-        ]);
+        check(
+            &settings(true, EscapedSlashes::RejectRequest),
+            &[
+                ("/%%32F", "/%%32F"),
+                ("/%2%46", "/%2%46"),
+                ("/%2%35", "/%2%35"),
+                ("/%zz%41", "/%zzA"),
+                ("/100%", "/100%"),
+            ],
+        );
     }
 
     fn any_settings() -> impl Strategy<Value = PathSettings> {

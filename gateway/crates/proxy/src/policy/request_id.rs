@@ -43,12 +43,12 @@ mod tests {
     /// Envoy Gateway: `headers.requestID`.
     #[test]
     fn kept_made_or_left_alone() {
-        let apply = |mode, sent: Option<&'static str>| {
+        let outcome = |mode, sent: Option<&'static str>| {
             let mut headers = HeaderMap::new();
             if let Some(sent) = sent {
                 headers.insert(X_REQUEST_ID, HeaderValue::from_static(sent));
             }
-            super::apply(&mut headers, mode);
+            apply(&mut headers, mode);
             match headers.get(X_REQUEST_ID) {
                 None => "none",
                 Some(id) if id == "sent" => "kept",
@@ -61,7 +61,7 @@ mod tests {
             (RequestId::Preserve, "kept", "none"),
             (RequestId::Disable, "kept", "none"),
         ] {
-            assert_eq!((apply(mode, Some("sent")), apply(mode, None)), (with, without), "{mode:?}");
+            assert_eq!((outcome(mode, Some("sent")), outcome(mode, None)), (with, without), "{mode:?}");
         }
     }
 

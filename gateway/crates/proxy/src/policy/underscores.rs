@@ -36,15 +36,15 @@ mod tests {
         for name in ["x-a", "x_a", "x_b"] {
             with.append(name, HeaderValue::from_static("1"));
         }
-        let apply = |action| {
+        let left = |action| {
             let mut headers = with.clone();
-            super::apply(&mut headers, action).map(|()| headers.len())
+            apply(&mut headers, action).map(|()| headers.len())
         };
-        assert_eq!(apply(Underscores::Allow), Ok(3));
-        assert_eq!(apply(Underscores::DropHeader), Ok(1));
-        assert_eq!(apply(Underscores::RejectRequest), Err(EarlyResponse::Underscore));
+        assert_eq!(left(Underscores::Allow), Ok(3));
+        assert_eq!(left(Underscores::DropHeader), Ok(1));
+        assert_eq!(left(Underscores::RejectRequest), Err(EarlyResponse::Underscore));
         with.remove("x_a");
         with.remove("x_b");
-        assert_eq!(super::apply(&mut with, Underscores::RejectRequest), Ok(()));
+        assert_eq!(apply(&mut with, Underscores::RejectRequest), Ok(()));
     }
 }

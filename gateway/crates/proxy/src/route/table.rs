@@ -24,7 +24,10 @@ struct Node {
 
 impl Table {
     /// Indexes the entries of a virtual host. `key` gives the place of each rule in the router.
-    pub(super) fn build(host: &VirtualHost, mut key: impl FnMut(&std::sync::Arc<HttpRule>) -> RuleKey) -> Self {
+    pub(super) fn build(
+        host: &VirtualHost,
+        mut key: impl FnMut(&std::sync::Arc<HttpRule>) -> RuleKey,
+    ) -> Self {
         let mut table = Self {
             entries: host.entries.iter().map(|entry| (entry.matches.clone(), key(&entry.rule))).collect(),
             exact: HashMap::new(),
@@ -63,7 +66,9 @@ impl Table {
         let exact = self.exact.get(path).map_or(&[][..], Vec::as_slice);
         let mut best = self.first(exact, u32::MAX, request);
         let mut patterns = self.patterns.iter().copied().take_while(|number| *number < best);
-        best = patterns.find(|number| self.satisfied(*number, request) && self.pattern_matches(*number, path)).unwrap_or(best);
+        best = patterns
+            .find(|number| self.satisfied(*number, request) && self.pattern_matches(*number, path))
+            .unwrap_or(best);
         if path.starts_with('/') {
             best = self.first(&self.prefixes[0].entries, best, request);
             let mut at = 0;

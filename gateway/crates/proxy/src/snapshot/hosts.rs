@@ -15,7 +15,8 @@ pub(crate) struct HostIndex {
 impl HostIndex {
     /// Indexes hostnames by their place; `None` means any host.
     pub(crate) fn build<'a>(hostnames: impl Iterator<Item = Option<&'a Hostname>>) -> Self {
-        let mut index = Self { exact: HashMap::new(), wildcards: HashMap::new(), longest_suffix: 0, any: None };
+        let mut index =
+            Self { exact: HashMap::new(), wildcards: HashMap::new(), longest_suffix: 0, any: None };
         for (place, hostname) in hostnames.enumerate() {
             match hostname.map(|hostname| (hostname, hostname.wildcard_suffix())) {
                 None => {
