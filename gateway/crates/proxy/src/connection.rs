@@ -35,6 +35,8 @@ pub(crate) struct TlsInfo {
     pub(crate) sni: Option<Box<str>>,
     /// The ALPN name that was agreed on.
     pub(crate) alpn: Option<Box<[u8]>>,
+    /// The version that was agreed on.
+    pub(crate) version: Option<rustls::ProtocolVersion>,
 }
 
 impl ConnectionContext {

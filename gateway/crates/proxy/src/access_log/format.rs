@@ -35,6 +35,15 @@ pub(super) fn print(line: &mut String, what: impl Display) {
     let _ = write!(line, "{what}");
 }
 
+/// `1.2` or `1.3`: rustls has no others.
+pub(super) fn tls_version(version: rustls::ProtocolVersion) -> Option<&'static str> {
+    match version {
+        rustls::ProtocolVersion::TLSv1_2 => Some("1.2"),
+        rustls::ProtocolVersion::TLSv1_3 => Some("1.3"),
+        _ => None,
+    }
+}
+
 /// Milliseconds to the microsecond: `3.214`.
 pub(super) struct Millis(pub(super) Duration);
 

@@ -2,14 +2,14 @@ use std::{fmt::Display, time::SystemTime};
 
 use super::{
     Names, Record,
-    format::{Millis, Timestamp, print},
+    format::{Millis, Timestamp, print, tls_version},
 };
 use crate::{refusal::Refusal, sources::Source};
 
 /// The keys of a request's object: `time`, `client`, `peer`, `local`, `method`, `authority`, `path` (with its
 /// query, as received), `protocol`, `status`, `flags`, `detail`, `bytes_received`, `bytes_sent`,
-/// `duration_ms`, `listener`, `route`, `rule`, `upstream`, `endpoint`, `upstream_duration_ms`, `sni`,
-/// `request_id`, `user_agent`. What is absent is left out; keys are never renamed.
+/// `duration_ms`, `listener`, `route`, `rule`, `upstream`, `endpoint`, `upstream_duration_ms`, `tls_version`,
+/// `sni`, `request_id`, `user_agent`. What is absent is left out; keys are never renamed.
 pub(super) fn request(line: &mut String, record: &Record, names: &Names<'_>) {
     line.push('{');
     raw(line, "time", Timestamp(record.started));
@@ -65,6 +65,9 @@ fn route(line: &mut String, record: &Record, names: &Names<'_>) {
         if let Some(duration) = attempt.duration {
             number(line, "upstream_duration_ms", Millis(duration));
         }
+    }
+    if let Some(version) = names.tls.and_then(|tls| tls.version).and_then(tls_version) {
+        raw(line, "tls_version", version);
     }
     if let Some(sni) = names.tls.and_then(|tls| tls.sni.as_deref()) {
         text(line, "sni", sni.as_bytes());

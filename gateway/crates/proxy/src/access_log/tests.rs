@@ -29,7 +29,11 @@ fn line(format: AccessLogFormat, record: &Record, rule: Option<&RuleId>) -> Stri
         rule,
         upstream: rule.map(|_| "Service default/tea:80"),
         source: &source(),
-        tls: Some(&TlsInfo { sni: Some("shop.test".into()), alpn: None }),
+        tls: Some(&TlsInfo {
+            sni: Some("shop.test".into()),
+            alpn: None,
+            version: Some(rustls::ProtocolVersion::TLSv1_3),
+        }),
     };
     let mut line = String::new();
     format::request(&mut line, format, record, &names);
@@ -64,7 +68,7 @@ fn text_is_for_people() {
         line(AccessLogFormat::Text, &record, Some(&rule)),
         "1970-01-01T00:00:00.000Z 203.0.113.7 \"GET shop.test/tea?x=1 HTTP/1.1\" 502 3.214ms flags=UPE in=3 out=14 \
          listener=default/eg/web rule=default/tea/1 upstream=\"Service default/tea:80\" endpoint=127.0.0.1:8080 \
-         upstream_time=2.005ms peer=192.0.2.9:5 sni=\"shop.test\" id=\"id-1\" agent=\"curl/8\" \
+         upstream_time=2.005ms peer=192.0.2.9:5 tls=1.3 sni=\"shop.test\" id=\"id-1\" agent=\"curl/8\" \
          detail=\"a \\\"bad\\\" response\"\n"
     );
 }
@@ -80,7 +84,7 @@ fn json_has_stable_keys() {
         "protocol": "HTTP/1.1", "status": 502, "flags": "UPE", "detail": "a \"bad\" response",
         "bytes_received": 3, "bytes_sent": 14, "duration_ms": 3.214, "listener": "default/eg/web",
         "route": "default/tea", "rule": "1", "upstream": "Service default/tea:80",
-        "endpoint": "127.0.0.1:8080", "upstream_duration_ms": 2.005, "sni": "shop.test",
+        "endpoint": "127.0.0.1:8080", "upstream_duration_ms": 2.005, "tls_version": "1.3", "sni": "shop.test",
         "request_id": "id-1", "user_agent": "curl/8",
     });
     assert_eq!(object, expected);
@@ -104,13 +108,14 @@ fn what_is_absent_is_left_out() {
         "bytes_sent",
         "duration_ms",
         "listener",
+        "tls_version",
         "sni",
     ];
     assert_eq!(keys, BTreeSet::from(expected));
     assert_eq!(
         line(AccessLogFormat::Text, &record, None),
         "1970-01-01T00:00:00.000Z 192.0.2.9 \"GET / HTTP/1.1\" - 0.000ms in=0 out=0 listener=default/eg/web \
-         sni=\"shop.test\"\n"
+         tls=1.3 sni=\"shop.test\"\n"
     );
 }
 

@@ -2,7 +2,7 @@ use std::{fmt::Display, time::SystemTime};
 
 use super::{
     Names, Record,
-    format::{Millis, Timestamp, print},
+    format::{Millis, Timestamp, print, tls_version},
 };
 use crate::{refusal::Refusal, sources::Source};
 
@@ -48,6 +48,9 @@ pub(super) fn request(line: &mut String, record: &Record, names: &Names<'_>) {
     }
     if names.source.peer.ip() != record.client {
         pair(line, "peer", names.source.peer);
+    }
+    if let Some(version) = names.tls.and_then(|tls| tls.version).and_then(tls_version) {
+        pair(line, "tls", version);
     }
     if let Some(sni) = names.tls.and_then(|tls| tls.sni.as_deref()) {
         quoted(line, "sni", sni.as_bytes());
