@@ -158,6 +158,20 @@ pub fn eventually(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
+/// True if a new connection is reset, be it before `connect` has returned.
+pub fn is_refused(address: SocketAddr) -> bool {
+    match TcpStream::connect_timeout(&address, PATIENCE) {
+        Ok(mut stream) => {
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            is_reset(&mut stream)
+        }
+        Err(error) => {
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}");
+            true
+        }
+    }
+}
+
 /// True if the peer resets the connection before it sends a byte.
 pub fn is_reset(stream: &mut TcpStream) -> bool {
     match stream.read(&mut [0; 1]) {
