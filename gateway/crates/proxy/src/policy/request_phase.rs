@@ -57,3 +57,79 @@ pub(crate) fn request_phase(
 pub(crate) fn response_phase(headers: &mut HeaderMap) {
     hop_by_hop::strip(headers);
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+    use ir::Underscores;
+
+    use super::*;
+
+    fn run(
+        target: &str,
+        fields: &[(&str, &str)],
+        settings: &ClientSettings,
+    ) -> Result<(IpAddr, Parts), EarlyResponse> {
+        let mut request = Request::builder().uri(target);
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let mut head = request.body(()).unwrap().into_parts().0;
+        let source = Source {
+            peer: "192.0.2.1:1".parse().unwrap(),
+            local: "192.0.2.2:80".parse().unwrap(),
+            proxied: None,
+        };
+        request_phase(&mut head, settings, Facts { source: &source, tls: true }).map(|client| (client, head))
+    }
+
+    #[test]
+    fn a_plain_request_gets_what_envoy_gateway_adds_and_nothing_else() {
+        let fields = [("host", "a.test"), ("accept", "*/*")];
+        let (client, head) = run("/a?b=c", &fields, &ClientSettings::default()).unwrap();
+        assert_eq!(client, IpAddr::from([192, 0, 2, 1]));
+        assert_eq!(head.uri, "/a?b=c");
+        let mut names: Vec<&str> = head.headers.keys().map(http::HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(
+            names,
+            [
+                "accept",
+                "host",
+                "x-envoy-external-address",
+                "x-forwarded-for",
+                "x-forwarded-proto",
+                "x-request-id",
+            ]
+        );
+    }
+
+    #[test]
+    fn header_names_are_judged_before_the_path() {
+        let mut settings = ClientSettings::default();
+        let both =
+            |settings: &ClientSettings| run("/../a", &[("a_b", "1")], settings).map(|_| ()).unwrap_err();
+        assert_eq!(both(&settings), EarlyResponse::Underscore);
+        settings.headers.underscores = Underscores::DropHeader;
+        assert!(matches!(both(&settings), EarlyResponse::BadPath(_)));
+    }
+
+    /// A name with an underscore that is dropped cannot come back as one that is believed.
+    #[test]
+    fn dropped_names_are_gone_for_good() {
+        let mut settings = ClientSettings::default();
+        settings.headers.underscores = Underscores::DropHeader;
+        let (_, head) = run("/", &[("x_forwarded_for", "1.1.1.1")], &settings).unwrap();
+        assert_eq!(head.headers["x-forwarded-for"], "192.0.2.1");
+        assert!(!head.headers.contains_key("x_forwarded_for"));
+    }
+
+    #[test]
+    fn responses_lose_what_is_about_one_connection() {
+        let mut headers = HeaderMap::new();
+        headers.insert("keep-alive", HeaderValue::from_static("timeout=5"));
+        headers.insert("server", HeaderValue::from_static("theirs"));
+        response_phase(&mut headers);
+        assert_eq!(headers.keys().map(http::HeaderName::as_str).collect::<Vec<_>>(), ["server"]);
+    }
+}
