@@ -71,6 +71,9 @@ fn serve(name: &str, stream: TcpStream, answered: &AtomicU64) -> Option<()> {
             "HTTP/1.1 200 OK\r\nx-backend: {name}\r\nkeep-alive: timeout=5\r\ncontent-length: {length}\r\n\r\n{head}"
         );
         writer.write_all(answer.as_bytes()).ok()?;
+        if field(&head, "connection") == Some("close") {
+            return None;
+        }
     }
 }
 
@@ -138,4 +141,17 @@ pub fn ask_on(
 /// GET of a path, as host `a.test`.
 pub fn get(address: SocketAddr, target: &str) -> Answer {
     ask(address, "GET", target, "a.test", &[])
+}
+
+#[test]
+fn the_backend_says_what_it_was_asked() {
+    let echo = Echo::start("echo");
+    let answer = ask(echo.address, "PUT", "/x?y", "b.test", &["X-A: 1", "content-length: 0"]);
+    assert_eq!((answer.status, answer.field("X-Backend"), answer.target()), (200, Some("echo"), "/x?y"));
+    assert_eq!(
+        (answer.sent("host"), answer.sent("x-a"), answer.sent("x-b")),
+        (Some("b.test"), Some("1"), None)
+    );
+    assert_eq!(get(echo.address, "/").target(), "/");
+    assert_eq!(echo.answered(), 2);
 }
