@@ -1,2 +1,31 @@
-//! .
-fn main() {}
+//! The appliance: watches a directory of manifests and keeps the data plane at what they ask for.
+
+mod admin;
+mod cli;
+mod clock;
+mod desired;
+mod digest;
+mod lock;
+mod log;
+mod notify;
+mod outcome;
+mod published;
+mod reload;
+mod signals;
+mod status_store;
+mod watch;
+mod whole_file;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match cli::Cli::parse().run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("gateway: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The admin page: loopback only, on a thread and a runtime of its own, so that it answers under any load.
+
+mod page;
+mod server;
+
+pub(crate) use page::Pages;
+pub(crate) use server::Admin;

@@ -1,0 +1,135 @@
+use bytes::Bytes;
+use http::{Method, Response, StatusCode, header};
+use http_body_util::Full;
+use prometheus::{Encoder, Registry, TextEncoder};
+use serde_json::{Value, json};
+
+use crate::published::{Published, Shown};
+
+/// What the admin page answers from.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    /// Of the data plane and of everything that registers with it.
+    pub(crate) registry: Registry,
+    /// The latest published configuration.
+    pub(crate) shown: Shown,
+}
+
+const INDEX: &str = "/metrics      Prometheus text
+/healthz      200 while the process lives
+/readyz       200 once a configuration is published
+/status       what is in force: listeners, objects and their conditions, diagnostics
+/config_dump  the configuration after translation; keys and credentials left out
+";
+
+/// Headers whose values are credentials when a manifest sets them.
+const CREDENTIALS: [&str; 5] = ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"];
+
+impl Pages {
+    /// Every answer is made at once, from memory.
+    pub(super) fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+        if method != Method::GET && method != Method::HEAD {
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n");
+            response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("GET, HEAD"));
+            return response;
+        }
+        match path {
+            "/" => text(StatusCode::OK, INDEX),
+            "/healthz" => text(StatusCode::OK, "ok\n"),
+            "/readyz" => match self.shown.latest() {
+                Some(_) => text(StatusCode::OK, "ready\n"),
+                None => text(StatusCode::SERVICE_UNAVAILABLE, "no configuration is published yet\n"),
+            },
+            "/metrics" => self.metrics(),
+            "/status" => self.document(status),
+            "/config_dump" => self.document(config_dump),
+            _ => text(StatusCode::NOT_FOUND, INDEX),
+        }
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        let mut page = Vec::new();
+        match TextEncoder::new().encode(&self.registry.gather(), &mut page) {
+            Ok(()) => body(StatusCode::OK, prometheus::TEXT_FORMAT, page.into()),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
+        }
+    }
+
+    fn document(&self, make: fn(&Published) -> Value) -> Response<Full<Bytes>> {
+        let Some(published) = self.shown.latest() else {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "no configuration is published yet\n");
+        };
+        let mut page = serde_json::to_vec_pretty(&make(&published)).unwrap_or_default();
+        page.push(b'\n');
+        body(StatusCode::OK, "application/json", page.into())
+    }
+}
+
+fn status(published: &Published) -> Value {
+    json!({ "state": published.state, "limits": published.limits, "objects": published.statuses })
+}
+
+fn config_dump(published: &Published) -> Value {
+    let mut dump = serde_json::to_value(&*published.config).unwrap_or_default();
+    redact(&mut dump);
+    json!({ "generation": published.state.generation, "config": dump })
+}
+
+/// Blanks what headers that carry credentials are set to or compared with: all beside the name in an object,
+/// and the value of a `[name, value]` pair.
+fn redact(value: &mut Value) {
+    let is_credential =
+        |name: &Value| name.as_str().is_some_and(|name| CREDENTIALS.contains(&&*name.to_ascii_lowercase()));
+    match value {
+        Value::Object(object) if object.get("name").is_some_and(is_credential) => {
+            for (_, value) in object.iter_mut().filter(|(key, _)| *key != "name") {
+                *value = "(redacted)".into();
+            }
+        }
+        Value::Object(object) => object.values_mut().for_each(redact),
+        Value::Array(array) => match array.as_mut_slice() {
+            [name, value @ Value::String(_)] if is_credential(name) => *value = "(redacted)".into(),
+            elements => elements.iter_mut().for_each(redact),
+        },
+        _ => {}
+    }
+}
+
+fn text(status: StatusCode, message: &str) -> Response<Full<Bytes>> {
+    body(status, "text/plain; charset=utf-8", Bytes::copy_from_slice(message.as_bytes()))
+}
+
+fn body(status: StatusCode, kind: &'static str, content: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(content));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_in_header_modifiers_are_not_printed() {
+        let mut dump = json!({"set": [
+            {"name": "Authorization", "value": "Basic c2VjcmV0"}, {"name": "x-a", "value": "shown"}],
+            "add": [["cookie", "secret"], ["x-b", "shown"]]});
+        redact(&mut dump);
+        let text = dump.to_string();
+        assert!(!text.contains("c2VjcmV0") && !text.contains("\"secret\""), "{text}");
+        assert_eq!(text.matches("shown").count(), 2);
+    }
+
+    #[test]
+    fn nothing_is_ready_before_it_is_published() {
+        let pages = Pages { registry: Registry::new(), shown: Shown::default() };
+        let status = |method: &Method, path: &str| pages.answer(method, path).status().as_u16();
+        let answers = ["/healthz", "/readyz", "/metrics", "/status", "/config_dump", "/x"]
+            .map(|path| status(&Method::GET, path));
+        assert_eq!(answers, [200, 503, 200, 503, 503, 404]);
+        assert_eq!(status(&Method::POST, "/healthz"), 405);
+    }
+}

@@ -1,0 +1,59 @@
+//! The command line.
+
+mod check;
+mod condition;
+mod run;
+mod status;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// A Gateway API appliance: serves what the manifests in a directory ask for.
+///
+/// Drop manifests (*.yaml, *.yml, *.json) into /etc/gateway; each change is live at once, and a mistake is a
+/// diagnostic that leaves everything else serving.
+#[derive(Debug, Parser)]
+#[command(name = "gateway", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Run),
+    Check(check::Check),
+    Status(status::Status),
+}
+
+/// How a command prints what it has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+    /// Objects as manifests with their statuses.
+    Yaml,
+}
+
+impl Cli {
+    /// Runs the command that was asked for.
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        match self.command {
+            Command::Run(run) => run.run(),
+            Command::Check(check) => check.run(),
+            Command::Status(status) => status.run(),
+        }
+    }
+}
+
+/// A duration as Gateway API writes it, or a bare number of seconds.
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    if let Ok(seconds) = text.parse::<u32>() {
+        return Ok(std::time::Duration::from_secs(seconds.into()));
+    }
+    text.parse::<ir::Duration>().map(ir::Duration::std).map_err(|error| error.to_string())
+}

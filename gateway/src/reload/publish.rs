@@ -1,0 +1,114 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use ir::SocketKey;
+use proxy::Prepared;
+
+use super::Appliance;
+use crate::{
+    clock,
+    desired::Desired,
+    outcome::{self, Unbound},
+    published::{DiagnosticLine, ListenerLine, Published, State},
+    status_store::ObjectStatus,
+};
+
+impl Appliance {
+    /// Builds, binds, publishes and only then tells of it.
+    pub(super) fn put_in_force(&mut self, desired: Desired) {
+        let Desired { files, config, mut statuses, diagnostics } = desired;
+        let config = Arc::new(config);
+        self.said.say(&diagnostics);
+        if self.generation == 0 || *config != *self.config || !self.unbound.is_empty() {
+            self.serve(&config);
+        } else {
+            self.metrics.unchanged();
+        }
+        outcome::lay_over(&mut statuses, &config, &self.unbound);
+        if let Err(error) = self.store.publish(&mut statuses) {
+            tracing::error!(%error, "cannot write status files");
+        }
+        let state = State {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            generation: self.generation,
+            published: clock::rfc3339(clock::now()),
+            config_dir: self.places.config_dir.clone(),
+            admin: self.admin,
+            listeners: self.listener_lines(&config),
+            kernel: self.kernel_line(),
+            files,
+            diagnostics: diagnostics.iter().map(DiagnosticLine::from).collect(),
+        };
+        self.show(state, statuses);
+    }
+
+    /// From here on clients see the new configuration.
+    fn serve(&mut self, config: &Arc<ir::Gateway>) {
+        self.generation += 1;
+        let prepared = self.proxy.prepare(Arc::clone(config), self.generation);
+        let mut unbound = failures(&prepared, config);
+        for failure in self.proxy.publish(prepared) {
+            let binds = config.binds.iter().filter(|bind| bind.sockets.contains(&failure.key));
+            unbound.extend(binds.map(|bind| Unbound::new(bind.id.clone(), failure.key, &failure.reason)));
+        }
+        for failure in unbound.iter().filter(|failure| !self.unbound.contains(failure)) {
+            tracing::error!(bind = %failure.bind, "{}", failure.message);
+        }
+        self.unbound = unbound;
+        self.config = Arc::clone(config);
+        self.metrics.published(config, self.generation);
+        let addresses: Vec<String> = config
+            .binds
+            .iter()
+            .flat_map(|bind| &bind.sockets)
+            .filter(|key| !self.is_unbound(key))
+            .map(SocketKey::to_string)
+            .collect();
+        tracing::info!(generation = self.generation, listening = addresses.join(" "), "published");
+    }
+
+    fn show(&self, state: State, statuses: Vec<ObjectStatus>) {
+        if let Err(error) = state.write(&self.places.runtime_dir) {
+            tracing::error!(%error, "cannot write what is in force to the runtime directory");
+        }
+        let limits: BTreeMap<String, u64> = self
+            .proxy
+            .listener_states()
+            .into_iter()
+            .filter_map(|listener| Some((listener.id.to_string(), listener.connection_limit?)))
+            .collect();
+        self.shown.put(Published { state, config: Arc::clone(&self.config), statuses, limits });
+    }
+
+    fn is_unbound(&self, key: &SocketKey) -> bool {
+        self.unbound.iter().any(|unbound| unbound.key == *key)
+    }
+
+    fn listener_lines(&self, config: &ir::Gateway) -> Vec<ListenerLine> {
+        let sockets = config.binds.iter().flat_map(|bind| bind.sockets.iter().map(move |key| (bind, key)));
+        let line = |(bind, key): (&ir::Bind, &SocketKey)| {
+            let failure = self.unbound.iter().find(|unbound| unbound.bind == bind.id && unbound.key == *key);
+            ListenerLine {
+                address: key.to_string(),
+                bind: bind.id.to_string(),
+                error: failure.map(|failure| failure.message.clone()),
+            }
+        };
+        sockets.map(line).collect()
+    }
+}
+
+/// What could not be bound and somebody has asked for.
+fn failures(prepared: &Prepared, config: &ir::Gateway) -> Vec<Unbound> {
+    let mut all = Vec::new();
+    for (id, key, outcome) in prepared.bind_outcomes() {
+        let Err(failure) = outcome else { continue };
+        let bind = config.binds.iter().find(|bind| bind.id == *id);
+        if bind.is_some_and(|bind| outcome::is_expected(bind, key, &failure.reason)) {
+            tracing::debug!(%key, error = %failure.reason, "this host has no IPv6");
+        } else {
+            all.push(Unbound::new(id.clone(), *key, &failure.reason));
+        }
+    }
+    all
+}

@@ -1,0 +1,70 @@
+use serde_json::{Value, json};
+
+use super::{Document, Metadata, ObjectStatus, StatusStore, read, transition};
+use manifest::ObjectId;
+
+fn status(kind: &str, namespace: &str, name: &str, status: Value) -> ObjectStatus {
+    let id = ObjectId {
+        kind: kind.into(),
+        group: "example.test".into(),
+        namespace: namespace.into(),
+        name: name.into(),
+    };
+    let metadata = Metadata {
+        name: name.to_owned(),
+        namespace: (!namespace.is_empty()).then(|| namespace.to_owned()),
+        generation: 1,
+    };
+    let document =
+        Document { api_version: "example.test/v1".to_owned(), kind: kind.to_owned(), metadata, status };
+    ObjectStatus { id, document }
+}
+
+fn condition(value: &str) -> Value {
+    json!({"conditions": [{"type": "Accepted", "status": value, "reason": "Because"}]})
+}
+
+#[test]
+fn files_come_change_and_go_with_their_objects() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut store = StatusStore::open(directory.path());
+    let mut both =
+        [status("Gateway", "default", "eg", condition("True")), status("Class", "", "c", condition("True"))];
+    store.publish(&mut both).expect("written");
+    let gateway = directory.path().join("status/Gateway.example.test/default/eg.json");
+    let class = directory.path().join("status/Class.example.test/_/c.json");
+    assert!(gateway.exists() && class.exists());
+    assert_eq!(read(directory.path()).len(), 2);
+    // Another process finds them, and removes what has gone.
+    let mut store = StatusStore::open(directory.path());
+    store.publish(&mut both[..1]).expect("written");
+    assert!(gateway.exists() && !class.exists());
+}
+
+#[test]
+fn a_name_cannot_leave_the_directory() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut store = StatusStore::open(directory.path());
+    store
+        .publish(&mut [status("K", "..", "x", json!({})), status("K", "n", "../x", json!({}))])
+        .expect("nothing");
+    assert!(read(directory.path()).is_empty());
+}
+
+#[test]
+fn a_condition_keeps_its_time_until_its_status_changes() {
+    let old = json!({"parents": [
+        {"parentRef": {"name": "b"}, "conditions": [
+            {"type": "Accepted", "status": "True", "reason": "A", "lastTransitionTime": "then"},
+            {"type": "ResolvedRefs", "status": "True", "reason": "A", "lastTransitionTime": "then"}]}]});
+    let mut new = json!({"parents": [
+        {"parentRef": {"name": "a"}, "conditions": [{"type": "Accepted", "status": "True", "reason": "A"}]},
+        {"parentRef": {"name": "b"}, "conditions": [
+            {"type": "ResolvedRefs", "status": "False", "reason": "A"},
+            {"type": "Accepted", "status": "True", "reason": "Other"}]}]});
+    transition::fill_in(&mut new, Some(&old), "now");
+    let time = |parent: usize, condition: usize| {
+        new["parents"][parent]["conditions"][condition]["lastTransitionTime"].as_str().unwrap_or("none")
+    };
+    assert_eq!([time(0, 0), time(1, 0), time(1, 1)], ["now", "now", "then"]);
+}
