@@ -60,3 +60,27 @@ pub struct Diagnostic {
     /// For people: what was found, what was expected, the nearest valid name. Lower case, one line.
     pub message: String,
 }
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        })
+    }
+}
+
+/// `error: FILE:LINE:COLUMN: KIND NAMESPACE/NAME: spec.x.y: message [Reason]`, on one line.
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: ", self.severity, self.origin)?;
+        if let Some(object) = &self.object {
+            write!(f, "{object}: ")?;
+        }
+        if !self.field_path.is_empty() {
+            write!(f, "{}: ", self.field_path)?;
+        }
+        write!(f, "{} [{}]", self.message, self.reason)
+    }
+}

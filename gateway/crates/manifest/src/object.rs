@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::{Serialize, Serializer};
 
-use crate::{Origin, Position};
+use crate::{Origin, Position, node::Node};
 
 /// Names an object. Ordered by kind, then group, namespace, name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,20 +91,20 @@ impl<T> SpecState<T> {
     }
 }
 
-/// Field path to place, for one object.
+/// Field path to place, for one object: the raw tree of its document, walked when a place is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Positions(pub BTreeMap<String, Position>);
+pub struct Positions(Option<Arc<Node>>);
 
 impl Positions {
-    /// The place of a field, or of the nearest parent that has one.
+    /// The places of a document.
+    pub(crate) fn new(document: Arc<Node>) -> Self {
+        Self(Some(document))
+    }
+
+    /// The place of a field (`spec.rules[0].name`), or of the nearest parent that has one. `None`: the object
+    /// did not come from a text.
     pub fn nearest(&self, path: &str) -> Option<Position> {
-        let mut path = path;
-        loop {
-            if let Some(position) = self.0.get(path) {
-                return Some(*position);
-            }
-            path = &path[..path.rfind(['.', '['])?];
-        }
+        self.0.as_ref().map(|root| root.nearest(path))
     }
 }
 
@@ -114,4 +114,13 @@ impl<T> Object<T> {
         let position = self.positions.nearest(path).or(self.origin.position);
         Origin { file: self.origin.file.clone(), position }
     }
+}
+
+/// An object without its spec.
+pub(crate) struct Head {
+    pub(crate) id: ObjectId,
+    pub(crate) meta: Meta,
+    pub(crate) origin: Origin,
+    pub(crate) positions: Arc<Positions>,
+    pub(crate) unserved: Vec<(String, String)>,
 }

@@ -1,0 +1,36 @@
+use std::{path::PathBuf, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+/// What must outlive the process: when objects were first seen, their counted generations and their last good
+/// texts. Holds Secrets that stand in manifests: keep it where only the service can read it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LoaderState {
+    /// Sorted by name.
+    pub objects: Vec<StoredObject>,
+}
+
+/// One object of a [`LoaderState`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredObject {
+    /// The file that it stands in, relative to the configuration directory.
+    pub file: PathBuf,
+    /// Its kind.
+    pub kind: String,
+    /// Its group; empty for the core group.
+    pub group: String,
+    /// Its namespace; empty for cluster-scoped kinds.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Seconds since 1970.
+    pub first_seen: i64,
+    /// Counted: one more with each change.
+    pub generation: i64,
+    /// Digest of what `generation` counts.
+    pub digest: u64,
+    /// Its last good text, as JSON.
+    pub document: Option<Arc<str>>,
+}

@@ -1,0 +1,116 @@
+//! The only place that knows serde_yaml: raw trees to typed specs.
+
+use serde::de::DeserializeOwned;
+use serde_yaml::{Mapping, Number, Value as Yaml};
+
+use crate::node::{Entry, Node, Scalar, Value};
+
+/// What typing refuses after the schema has passed: formats that only a parser knows.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TypingError {
+    /// Below the value that was typed; empty for the value itself.
+    pub(crate) path: String,
+    pub(crate) message: String,
+}
+
+/// Types a value. Keys with null are left out, as the API does.
+pub(crate) fn typed<T: DeserializeOwned>(entries: &[Entry]) -> Result<T, TypingError> {
+    let value = mapping(entries);
+    T::deserialize(&value).map_err(|error| located::<T>(&value).unwrap_or_else(|| TypingError {
+        path: String::new(),
+        message: error.to_string(),
+    }))
+}
+
+/// serde_yaml knows the path of an error only when it reads text, so a refused value is read a second time
+/// from a text of its own. Its places mean nothing; its path does.
+fn located<T: DeserializeOwned>(value: &Yaml) -> Option<TypingError> {
+    let text = serde_yaml::to_string(value).ok()?;
+    let error = serde_yaml::from_str::<T>(&text).err()?;
+    let mut message = error.to_string();
+    if let Some(end) = error.location().and_then(|_| message.rfind(" at line ")) {
+        message.truncate(end);
+    }
+    match message.split_once(": ") {
+        Some((path, rest)) if is_path(path) => {
+            Some(TypingError { path: path.to_owned(), message: rest.to_owned() })
+        }
+        _ => Some(TypingError { path: String::new(), message }),
+    }
+}
+
+fn is_path(text: &str) -> bool {
+    !text.contains([' ', '`']) && text.starts_with(|c: char| c.is_ascii_alphabetic())
+}
+
+fn mapping(entries: &[Entry]) -> Yaml {
+    let mut mapping = Mapping::with_capacity(entries.len());
+    for entry in entries.iter().filter(|entry| !entry.node.is_null()) {
+        mapping.insert(Yaml::String(entry.key.to_string()), value(&entry.node));
+    }
+    Yaml::Mapping(mapping)
+}
+
+fn value(node: &Node) -> Yaml {
+    match &node.value {
+        Value::Mapping(entries) => mapping(entries),
+        Value::Sequence(items) => Yaml::Sequence(items.iter().map(value).collect()),
+        Value::Scalar(Scalar::Null, _) => Yaml::Null,
+        Value::Scalar(Scalar::Bool, text) => Yaml::Bool(text.eq_ignore_ascii_case("true")),
+        Value::Scalar(Scalar::Integer | Scalar::Float, text) => {
+            number(text).map_or_else(|| Yaml::String(text.to_string()), Yaml::Number)
+        }
+        Value::Scalar(Scalar::PlainText | Scalar::Text, text) => Yaml::String(text.to_string()),
+    }
+}
+
+fn number(text: &str) -> Option<Number> {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let negative = text.starts_with('-');
+    let radix = [("0x", 16), ("0o", 8), ("0b", 2)].into_iter().find(|(prefix, _)| unsigned.starts_with(prefix));
+    let (digits, radix) = radix.map_or((unsigned, 10), |(_, radix)| (&unsigned[2..], radix));
+    match u64::from_str_radix(digits, radix) {
+        Ok(n) if negative => 0_i64.checked_sub_unsigned(n).map(Number::from),
+        Ok(n) => Some(Number::from(n)),
+        Err(_) => {
+            let float = match unsigned {
+                ".inf" | ".Inf" | ".INF" => f64::INFINITY,
+                ".nan" | ".NaN" | ".NAN" => f64::NAN,
+                _ => unsigned.parse().ok()?,
+            };
+            Some(Number::from(if negative { -float } else { float }))
+        }
+    }
+}
+
+/// A tree as JSON text, for the state that outlives the process. Keys with null, and the top-level keys
+/// named, are left out.
+pub(crate) fn json(document: &Node, without: &[&str]) -> String {
+    let kept: Vec<Entry> =
+        document.entries().iter().filter(|entry| !without.contains(&&*entry.key)).cloned().collect();
+    serde_json::to_string(&mapping(&kept)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{kind, yaml};
+
+    #[test]
+    fn says_where_a_value_does_not_parse() {
+        let text = "hostnames: [a.example]\nrules:\n- timeouts: {request: 1s}\n- timeouts: {request: 1.5s}\n";
+        let document = yaml::read(text.as_bytes()).unwrap().remove(0);
+        let error = typed::<kind::HttpRoute>(document.entries()).unwrap_err();
+        assert_eq!(error.path, "rules[1].timeouts.request");
+        assert!(error.message.contains("`1.5s` is not a duration"), "{}", error.message);
+    }
+
+    #[test]
+    fn types_numbers_of_every_spelling() {
+        for (text, expected) in [("0x10", 16_i64), ("-5", -5), ("+7", 7), ("0b11", 3), ("0o17", 15)] {
+            assert_eq!(number(text).and_then(|n| n.as_i64()), Some(expected), "{text}");
+        }
+        assert_eq!(number("1e3").and_then(|n| n.as_f64()), Some(1000.0));
+        assert_eq!(number("18446744073709551615").and_then(|n| n.as_u64()), Some(u64::MAX));
+    }
+}
