@@ -1,10 +1,17 @@
 //! From files to what they ask for: the one place where manifests are loaded and translated.
 
+mod memory;
+
 use std::path::{Path, PathBuf};
 
-use manifest::Diagnostic;
+use manifest::{Diagnostic, Loader, ManifestSet};
 
-use crate::{digest::Digests, status_store::ObjectStatus, watch::Watch};
+use crate::{
+    digest::{Cache, Digests},
+    status_store::ObjectStatus,
+    watch::Watch,
+};
+use memory::Memory;
 
 /// What the files ask for.
 #[derive(Debug)]
@@ -23,43 +30,64 @@ pub(crate) struct Desired {
 #[derive(Debug)]
 pub(crate) struct Source {
     root: PathBuf,
-    memory: PathBuf,
+    loader: Loader,
+    memory: Memory,
+    digests: Cache,
     files: Option<Digests>,
 }
 
 impl Source {
-    /// Remembers what was in force when an earlier process ended, if that can be read.
-    pub(crate) fn open(root: &Path, state_dir: &Path) -> Self {
-        Self { root: root.to_owned(), memory: state_dir.join("last-good.json"), files: None }
-    }
-
-    /// The same again, for what was not the files' fault.
-    pub(crate) fn again(&mut self) -> Option<Desired> {
-        None
+    /// Remembers what was in force when an earlier process ended, if that can be read. The text says why not.
+    pub(crate) fn open(root: &Path, state_dir: &Path) -> (Self, Option<String>) {
+        let (memory, state, complaint) = Memory::open(state_dir);
+        let loader = Loader::new(root, state);
+        (Self { root: root.to_owned(), loader, memory, digests: Cache::default(), files: None }, complaint)
     }
 
     /// `None`: the files are what they were at the last call.
-    pub(crate) fn read(&mut self, _watch: &mut Watch) -> Option<Desired> {
-        let files = Digests::of(&self.root);
+    pub(crate) fn read(&mut self, watch: &mut Watch) -> Option<Desired> {
+        let files = self.digests.digests(&self.root, watch.busy());
         if self.files.as_ref() == Some(&files) {
             return None;
         }
+        Some(self.load(files, watch))
+    }
+
+    /// The same again, for what was not the files' fault.
+    pub(crate) fn again(&mut self, watch: &mut Watch) -> Desired {
+        let files = self.digests.digests(&self.root, watch.busy());
+        self.load(files, watch)
+    }
+
+    /// Keeps what the next process must know; after everybody has been served.
+    pub(crate) fn remember(&mut self) {
+        self.memory.keep(self.loader.state());
+    }
+
+    fn load(&mut self, files: Digests, watch: &mut Watch) -> Desired {
+        let set = self.loader.load_unless(&mut |path| watch.is_half_written(path));
         self.files = Some(files.clone());
-        let _ = &self.memory;
-        Some(Desired { files, config: ir::Gateway::default(), statuses: Vec::new(), diagnostics: Vec::new() })
+        let Translated { config, statuses, diagnostics } = translate(&set);
+        Desired { files, config, statuses, diagnostics }
     }
 }
 
-/// What `gateway check` looks at.
+/// What translation makes of a set of manifests.
 #[derive(Debug)]
-pub(crate) struct Checked {
+pub(crate) struct Translated {
+    /// With every decision taken.
+    pub(crate) config: ir::Gateway,
     /// Of every object that has one.
     pub(crate) statuses: Vec<ObjectStatus>,
-    /// What is wrong with the files.
+    /// What is wrong with the files, those of the loader included.
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
-/// Loads and translates without a memory.
-pub(crate) fn check(_paths: &[PathBuf]) -> anyhow::Result<Checked> {
-    Ok(Checked { statuses: Vec::new(), diagnostics: Vec::new() })
+/// Loads and translates without a memory, for `gateway check`.
+pub(crate) fn check(paths: &[PathBuf]) -> Translated {
+    translate(&Loader::of_paths(paths.iter().cloned()).load())
+}
+
+fn translate(set: &ManifestSet) -> Translated {
+    Translated { config: ir::Gateway::default(), statuses: Vec::new(), diagnostics: set.diagnostics.clone() }
 }

@@ -1,15 +1,18 @@
 //! Which files are read and what they hold, to tell whether what is on disk is what is in force.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fs::{self, File},
     hash::Hasher,
     io::Read,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
+use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
+
+use crate::clock;
 
 /// Beyond this a file is refused by the loader; size and time of change stand for what it holds.
 const MAX_SIZE: u64 = 16 << 20;
@@ -20,13 +23,20 @@ const MAX_SIZE: u64 = 16 << 20;
 #[serde(transparent)]
 pub(crate) struct Digests(pub(crate) BTreeMap<String, String>);
 
+/// Digests by device, inode, size and times, so that a file that did not change is not read again.
+#[derive(Debug, Default)]
+pub(crate) struct Cache(HashMap<Stamp, String>);
+
+type Stamp = (u64, u64, u64, i64, i64, i64, i64);
+
+/// Stands for what a file holds that is being written.
+pub(crate) const BEING_WRITTEN: &str = "being written";
+
 impl Digests {
     /// Reads every manifest, Secret key and ConfigMap key below a directory, by the rules of the loader. What
     /// cannot be read has a digest too: of the fact.
     pub(crate) fn of(root: &Path) -> Self {
-        let mut all = BTreeMap::new();
-        walk(root, Path::new(""), &mut HashSet::new(), &mut all);
-        Self(all)
+        Cache::default().digests(root, &BTreeSet::new())
     }
 
     /// Paths whose digests differ, the first few.
@@ -37,34 +47,82 @@ impl Digests {
     }
 }
 
-fn walk(root: &Path, below: &Path, seen: &mut HashSet<(u64, u64)>, all: &mut BTreeMap<String, String>) {
-    let directory = root.join(below);
-    let Ok(metadata) = fs::metadata(&directory) else { return };
-    if !seen.insert((metadata.dev(), metadata.ino())) {
-        return;
+impl Cache {
+    /// [`Digests::of`], reading only what has changed. `busy` are real paths of files that are being written.
+    pub(crate) fn digests(&mut self, root: &Path, busy: &BTreeSet<PathBuf>) -> Digests {
+        let mut walk = Walk {
+            root,
+            busy,
+            old: &self.0,
+            new: HashMap::new(),
+            seen: HashSet::new(),
+            all: BTreeMap::new(),
+        };
+        walk.directory(Path::new(""));
+        let Walk { new, all, .. } = walk;
+        self.0 = new;
+        Digests(all)
     }
-    let mut entries: Vec<PathBuf> =
-        fs::read_dir(&directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    entries.sort();
-    for path in entries {
-        let Some(name) = path.file_name() else { continue };
-        if name.as_encoded_bytes().starts_with(b".") {
-            continue;
+}
+
+struct Walk<'a> {
+    root: &'a Path,
+    busy: &'a BTreeSet<PathBuf>,
+    old: &'a HashMap<Stamp, String>,
+    new: HashMap<Stamp, String>,
+    seen: HashSet<(u64, u64)>,
+    all: BTreeMap<String, String>,
+}
+
+impl Walk<'_> {
+    fn directory(&mut self, below: &Path) {
+        let directory = self.root.join(below);
+        let Ok(metadata) = fs::metadata(&directory) else { return };
+        if !self.seen.insert((metadata.dev(), metadata.ino())) {
+            return;
         }
-        let relative = below.join(name);
-        match fs::metadata(&path) {
-            Ok(metadata) if metadata.is_dir() => walk(root, &relative, seen, all),
-            Ok(metadata) if is_read(&relative) => {
-                all.insert(relative.display().to_string(), digest(&path, &metadata));
+        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+            let (path, name) = (entry.path(), entry.file_name());
+            if name.as_encoded_bytes().starts_with(b".") {
+                continue;
             }
-            Err(error) if is_read(&relative) => {
-                all.insert(relative.display().to_string(), format!("unreadable: {}", error.kind()));
+            let relative = below.join(name);
+            match fs::metadata(&path) {
+                Ok(metadata) if metadata.is_dir() => self.directory(&relative),
+                Ok(metadata) if is_read(&relative) => {
+                    let digest = self.file(&path, &metadata);
+                    self.all.insert(relative.display().to_string(), digest);
+                }
+                Err(error) if is_read(&relative) => {
+                    self.all.insert(relative.display().to_string(), format!("unreadable: {}", error.kind()));
+                }
+                _ => {}
             }
-            _ => {}
         }
+        // Another way to the same directory is another set of names.
+        self.seen.remove(&(metadata.dev(), metadata.ino()));
     }
-    // Another way to the same directory is another set of names.
-    seen.remove(&(metadata.dev(), metadata.ino()));
+
+    fn file(&mut self, path: &Path, metadata: &fs::Metadata) -> String {
+        if !self.busy.is_empty() && fs::canonicalize(path).is_ok_and(|real| self.busy.contains(&real)) {
+            return BEING_WRITTEN.to_owned();
+        }
+        let stamp = (
+            metadata.dev(),
+            metadata.ino(),
+            metadata.len(),
+            metadata.mtime(),
+            metadata.mtime_nsec(),
+            metadata.ctime(),
+            metadata.ctime_nsec(),
+        );
+        let digest = self.old.get(&stamp).cloned().unwrap_or_else(|| digest(path, metadata));
+        // A file that has just changed may change again within one tick of the file system's clock.
+        if metadata.ctime() + 2 < clock::now() {
+            self.new.insert(stamp, digest.clone());
+        }
+        digest
+    }
 }
 
 /// `*.yaml`, `*.yml`, `*.json` anywhere; `secrets/NAMESPACE/NAME/KEY` and `configmaps/NAMESPACE/NAME/KEY`.
@@ -85,7 +143,8 @@ fn digest(path: &Path, metadata: &fs::Metadata) -> String {
         return format!("{}@{}.{}", metadata.len(), metadata.mtime(), metadata.mtime_nsec());
     }
     let mut content = Vec::new();
-    match File::open(path).and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut content)) {
+    let opened = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
+    match opened.and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut content)) {
         Ok(_) => {
             let mut hasher = std::hash::DefaultHasher::new();
             hasher.write(&content);

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use ir::{AccessLogFormat, KernelMode};
 use nix::{
     errno::Errno,
@@ -109,11 +109,18 @@ impl Appliance {
     pub(crate) fn start(places: Places, overrides: Overrides) -> Result<Self> {
         let lock = Lock::take(&places.runtime_dir)?;
         let mut watch = Watch::start(&places.config_dir)?;
-        let mut source = Source::open(&places.config_dir, &places.state_dir);
-        let mut desired = source.read(&mut watch).context("nothing was read")?;
+        let (mut source, forgotten) = Source::open(&places.config_dir, &places.state_dir);
+        let mut desired = source.again(&mut watch);
         overrides.lay_over(&mut desired.config.appliance);
         let settings = &desired.config.appliance;
         log::start(settings.log_format);
+        if let Some(forgotten) = forgotten {
+            tracing::warn!("{forgotten}");
+        }
+        ensure!(
+            settings.kernel.mode != KernelMode::Require,
+            "the kernel half is required (--kernel require) and this build has none",
+        );
         let admin = Admin::bind(settings.admin)?;
         let options =
             Options { workers: settings.workers, access_log: access_log::Sink::Stdout, descriptor_cap: None };
@@ -196,24 +203,16 @@ impl Appliance {
 
     /// `retry`: bind what could not be bound, even if no file has changed.
     fn reload(&mut self, retry: bool) {
-        match self.source.read(&mut self.watch) {
-            Some(mut desired) => {
-                self.overrides.lay_over(&mut desired.config.appliance);
-                self.say_what_needs_a_restart(&desired);
-                self.put_in_force(desired);
-            }
-            None if retry && !self.unbound.is_empty() => {
-                if let Some(mut desired) = self.source.again() {
-                    self.overrides.lay_over(&mut desired.config.appliance);
-                    self.put_in_force(desired);
-                }
-            }
-            None => self.metrics.unchanged(),
-        }
+        let desired = match self.source.read(&mut self.watch) {
+            Some(desired) => desired,
+            None if retry && !self.unbound.is_empty() => self.source.again(&mut self.watch),
+            None => return self.metrics.unchanged(),
+        };
+        self.put_in_force(desired);
     }
 
-    fn say_what_needs_a_restart(&self, desired: &Desired) {
-        let (old, new) = (&self.config.appliance, &desired.config.appliance);
+    fn say_what_needs_a_restart(&self, new: &ir::Appliance) {
+        let old = &self.config.appliance;
         if old.workers != new.workers {
             tracing::warn!("the number of workers takes effect at the next start");
         }

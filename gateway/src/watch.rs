@@ -29,6 +29,10 @@ pub(crate) struct Watch {
     root: PathBuf,
     places: HashMap<WatchDescriptor, Place>,
     busy: BTreeSet<PathBuf>,
+    /// Written to since the last call of [`Watch::take`]: what was read of it meanwhile may be half of it.
+    touched: BTreeSet<PathBuf>,
+    /// A change that was noticed while reading, for the next [`Watch::take`].
+    pending: bool,
     complained: bool,
 }
 
@@ -51,6 +55,8 @@ impl Watch {
             root: root.to_owned(),
             places: HashMap::new(),
             busy: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            pending: false,
             complained: false,
         };
         watch.list();
@@ -59,26 +65,43 @@ impl Watch {
 
     /// True if there is something to read since the last call. Does not wait.
     pub(crate) fn take(&mut self) -> bool {
-        let mut total = Effect::default();
+        self.drain();
+        self.touched.clear();
+        std::mem::take(&mut self.pending)
+    }
+
+    /// Whether what has just been read from a file may be half of what its writer means: somebody has written
+    /// to it since the last [`Watch::take`], or has not closed it yet. The kernel queues the event before the
+    /// write returns, so asking after reading misses nothing.
+    pub(crate) fn is_half_written(&mut self, path: &Path) -> bool {
+        self.drain();
+        if self.busy.is_empty() && self.touched.is_empty() {
+            return false;
+        }
+        fs::canonicalize(path).is_ok_and(|real| self.busy.contains(&real) || self.touched.contains(&real))
+    }
+
+    fn drain(&mut self) {
+        let mut moved = false;
         loop {
             match self.inotify.read_events() {
                 Ok(events) => {
                     for event in events {
                         let effect = self.note(&event);
-                        total.changed |= effect.changed;
-                        total.moved |= effect.moved;
+                        self.pending |= effect.changed;
+                        moved |= effect.moved;
                     }
                 }
                 Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) if total.moved => {
+                Err(Errno::EAGAIN) if moved => {
                     // New directories are watched before anybody reads them; what has come meanwhile is next.
-                    total = Effect { changed: true, moved: false };
+                    moved = false;
                     self.list();
                 }
-                Err(Errno::EAGAIN) => return total.changed,
+                Err(Errno::EAGAIN) => return,
                 Err(error) => {
                     tracing::error!(%error, "cannot read what has changed; the slow poll goes on");
-                    return true;
+                    return;
                 }
             }
         }
@@ -132,6 +155,7 @@ impl Watch {
             return MOVED;
         }
         if mask.contains(AddWatchFlags::IN_MODIFY) {
+            self.touched.insert(path.clone());
             self.busy.insert(path);
             return NOTHING;
         }

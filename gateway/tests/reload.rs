@@ -14,11 +14,12 @@ use crate::{
 
 /// A gateway with one listener, two backends to route to, and the listener's address.
 struct Served {
+    // First, so that its log is still there when a failed test prints it.
+    gateway: Gateway,
     place: Place,
     one: Backend,
     two: Backend,
     address: SocketAddr,
-    gateway: Gateway,
 }
 
 fn served(prepare: impl FnOnce(&Place)) -> Served {
@@ -27,7 +28,7 @@ fn served(prepare: impl FnOnce(&Place)) -> Served {
     prepare(&place);
     let gateway = Gateway::start(&place);
     let address = SocketAddr::from(([127, 0, 0, 1], port));
-    Served { place, one: Backend::start("one"), two: Backend::start("two"), address, gateway }
+    Served { gateway, place, one: Backend::start("one"), two: Backend::start("two"), address }
 }
 
 impl Served {

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Result;
 use clap::Args;
-use manifest::{Diagnostic, Severity};
+use manifest::{Diagnostic, Origin, Severity};
 use serde_json::json;
 
 use super::condition::{self, Complaint};
@@ -49,7 +49,7 @@ impl Check {
                 return Ok(ExitCode::from(USAGE));
             }
         }
-        let checked = desired::check(&self.paths)?;
+        let checked = desired::check(&self.paths);
         let complaints: Vec<(&ObjectStatus, Vec<Complaint>)> = checked
             .statuses
             .iter()
@@ -87,36 +87,25 @@ impl Check {
 
 /// Texts of the files that diagnostics point into.
 #[derive(Default)]
-struct Sources(BTreeMap<PathBuf, Option<String>>);
+struct Sources(BTreeMap<PathBuf, String>);
 
 impl Sources {
-    fn line(&mut self, file: &Path, number: u32) -> Option<String> {
-        let text = self.0.entry(file.to_owned()).or_insert_with(|| {
-            let metadata = fs::metadata(file).ok()?;
-            (metadata.is_file() && metadata.len() <= 16 << 20).then(|| fs::read_to_string(file).ok())?
-        });
-        let line = text.as_ref()?.lines().nth(usize::try_from(number).ok()?.checked_sub(1)?)?;
-        Some(line.to_owned())
+    fn excerpt(&mut self, origin: &Origin) -> String {
+        let Some(place) = origin.position else { return String::new() };
+        let text =
+            self.0.entry(origin.file.to_path_buf()).or_insert_with(|| read(&origin.file).unwrap_or_default());
+        manifest::excerpt(text, place)
     }
 }
 
+fn read(file: &Path) -> Option<String> {
+    let metadata = fs::metadata(file).ok()?;
+    (metadata.is_file() && metadata.len() <= 16 << 20).then(|| fs::read_to_string(file).ok())?
+}
+
 fn print(diagnostic: &Diagnostic, sources: &mut Sources) {
-    let line = DiagnosticLine::from(diagnostic);
-    println!("{}: {}: {} [{}]", line.severity, line.origin, line.message, line.reason);
-    if let Some(position) = diagnostic.origin.position
-        && let Some(text) = sources.line(&diagnostic.origin.file, position.line)
-    {
-        // A tab, or a line of a minified file, must not break the picture.
-        let text: String = text.replace('\t', " ").chars().take(160).collect();
-        let column = usize::try_from(position.column.saturating_sub(1)).unwrap_or(0).min(160);
-        println!("  {:>5} | {text}", position.line);
-        println!("        | {:column$}^", "");
-    }
-    let object = line.object.iter().map(String::as_str);
-    let about: Vec<&str> = object.chain((!line.field_path.is_empty()).then_some(&*line.field_path)).collect();
-    if !about.is_empty() {
-        println!("        = in {}", about.join(", "));
-    }
+    println!("{diagnostic}");
+    print!("{}", sources.excerpt(&diagnostic.origin));
 }
 
 fn print_conditions(status: &ObjectStatus, complaints: &[Complaint]) {

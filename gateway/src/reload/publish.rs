@@ -15,7 +15,11 @@ use crate::{
 impl Appliance {
     /// Builds, binds, publishes and only then tells of it.
     pub(super) fn put_in_force(&mut self, desired: Desired) {
-        let Desired { files, config, mut statuses, diagnostics } = desired;
+        let Desired { files, mut config, mut statuses, diagnostics } = desired;
+        self.overrides.lay_over(&mut config.appliance);
+        if self.generation > 0 {
+            self.say_what_needs_a_restart(&config.appliance);
+        }
         let config = Arc::new(config);
         self.said.say(&diagnostics);
         if self.generation == 0 || *config != *self.config || !self.unbound.is_empty() {
@@ -40,6 +44,7 @@ impl Appliance {
             diagnostics: diagnostics.iter().map(DiagnosticLine::from).collect(),
         };
         self.show(state, statuses);
+        self.source.remember();
     }
 
     /// From here on clients see the new configuration.

@@ -63,6 +63,21 @@ fn a_file_is_busy_from_its_first_change_to_its_close() {
 }
 
 #[test]
+fn what_was_read_while_somebody_wrote_is_not_believed() {
+    let tree = tree();
+    let path = tree.root.join("a.yaml");
+    fs::write(&path, "a: 1").expect("written");
+    symlink(&path, tree.root.join("link.yaml")).expect("linked");
+    let mut watch = Watch::start(&tree.root).expect("inotify");
+    assert!(!watch.is_half_written(&path));
+    fs::write(&path, "a: 2").expect("written");
+    assert!(watch.is_half_written(&path), "opened, written and closed since");
+    assert!(watch.is_half_written(&tree.root.join("link.yaml")), "by whatever name");
+    assert!(watch.take(), "and there is something to read");
+    assert!(!watch.is_half_written(&path));
+}
+
+#[test]
 fn a_hard_link_is_complete_when_it_appears() {
     let tree = tree();
     let outside = tree.outside.join("a");
