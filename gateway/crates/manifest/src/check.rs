@@ -158,7 +158,8 @@ impl<'a> Check<'a> {
                 self.findings.unserved.extend(findings.unserved);
                 return;
             }
-            let right_type = findings.errors.iter().all(|error| error.reason != "InvalidType" || error.path != path);
+            let right_type =
+                findings.errors.iter().all(|error| error.reason != "InvalidType" || error.path != path);
             if right_type && closest.is_none() {
                 closest = Some(findings);
             }
@@ -222,7 +223,12 @@ fn has_duplicates(entries: &[Entry]) -> bool {
     entries.iter().enumerate().any(|(i, entry)| entries[..i].iter().any(|earlier| earlier.key == entry.key))
 }
 
-pub(crate) fn finding(path: &str, position: Position, reason: &'static str, message: impl Into<String>) -> Finding {
+pub(crate) fn finding(
+    path: &str,
+    position: Position,
+    reason: &'static str,
+    message: impl Into<String>,
+) -> Finding {
     Finding { path: path.to_owned(), position, reason, message: message.into() }
 }
 
@@ -242,15 +248,15 @@ pub(crate) fn unknown_field(key: &str, mut known: Vec<&str>) -> String {
 }
 
 fn is(node: &Node, kind: NodeKind) -> bool {
-    match (&node.value, kind) {
+    matches!(
+        (&node.value, kind),
         (Value::Scalar(Scalar::Bool, _), NodeKind::Boolean)
-        | (Value::Scalar(Scalar::Integer, _), NodeKind::Integer | NodeKind::Number)
-        | (Value::Scalar(Scalar::Float, _), NodeKind::Number)
-        | (Value::Scalar(Scalar::PlainText | Scalar::Text, _), NodeKind::Text)
-        | (Value::Sequence(_), NodeKind::List)
-        | (Value::Mapping(_), NodeKind::Mapping) => true,
-        _ => false,
-    }
+            | (Value::Scalar(Scalar::Integer, _), NodeKind::Integer | NodeKind::Number)
+            | (Value::Scalar(Scalar::Float, _), NodeKind::Number)
+            | (Value::Scalar(Scalar::PlainText | Scalar::Text, _), NodeKind::Text)
+            | (Value::Sequence(_), NodeKind::List)
+            | (Value::Mapping(_), NodeKind::Mapping)
+    )
 }
 
 fn wrong_type(node: &Node, kinds: &[NodeKind]) -> String {
@@ -275,7 +281,9 @@ fn dialect_hint(node: &Node, kinds: &[NodeKind]) -> String {
     let wants_number = wants(NodeKind::Integer) || wants(NodeKind::Number);
     match scalar {
         Scalar::PlainText if wants(NodeKind::Boolean) => match yaml_1_1_bool(text) {
-            Some(meant) => format!(" (`{text}` is a boolean in YAML 1.1 only, which kubectl reads: write {meant})"),
+            Some(meant) => {
+                format!(" (`{text}` is a boolean in YAML 1.1 only, which kubectl reads: write {meant})")
+            }
             None => String::new(),
         },
         Scalar::PlainText if wants_number && text.starts_with('0') => match i64::from_str_radix(text, 8) {

@@ -101,7 +101,8 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn document(&mut self, tree: Node, lists: bool) {
         if !matches!(tree.value, Value::Mapping(_)) {
-            let message = format!("found {}, expected an object with apiVersion, kind and metadata", tree.describe());
+            let message =
+                format!("found {}, expected an object with apiVersion, kind and metadata", tree.describe());
             return self.say(Severity::Error, None, finding("", tree.position, "InvalidType", message));
         }
         let (Some(version), Some(kind)) = (self.text(&tree, "apiVersion"), self.text(&tree, "kind")) else {
@@ -156,7 +157,8 @@ impl Reader<'_> {
 
     fn modelled(&mut self, tree: Node, modelled: &'static Modelled, version: &str) {
         let mut errors = Vec::new();
-        let identity = Identity { kind: modelled.kind, group: modelled.group, namespaced: modelled.namespaced };
+        let identity =
+            Identity { kind: modelled.kind, group: modelled.group, namespaced: modelled.namespaced };
         let (id, metadata) = metadata::read(&tree, &identity, &mut errors);
         if !modelled.versions.contains(&version) {
             let message = format!(
@@ -176,7 +178,8 @@ impl Reader<'_> {
         let why = errors.first().map(|first| {
             let place = Origin { file: Arc::clone(self.file), position: Some(first.position) };
             let path = if first.path.is_empty() { String::new() } else { format!("{}: ", first.path) };
-            let more = if errors.len() > 1 { format!(" (and {} more)", errors.len() - 1) } else { String::new() };
+            let more =
+                if errors.len() > 1 { format!(" (and {} more)", errors.len() - 1) } else { String::new() };
             format!("{place}: {path}{}{more}", first.message)
         });
         for error in errors {
@@ -210,8 +213,15 @@ impl Reader<'_> {
         let (id, metadata) = metadata::read(tree, &identity, &mut Vec::new());
         if let Some(id) = id {
             let origin = Origin { file: Arc::clone(self.file), position: Some(tree.position) };
-            let document =
-                Document { id, origin, metadata, tree: None, body: Body::Unmodelled, unserved: Vec::new(), stored: OnceLock::new() };
+            let document = Document {
+                id,
+                origin,
+                metadata,
+                tree: None,
+                body: Body::Unmodelled,
+                unserved: Vec::new(),
+                stored: OnceLock::new(),
+            };
             self.read.documents.push(Arc::new(document));
         }
     }
@@ -223,11 +233,16 @@ impl Reader<'_> {
         if let Some(modelled) = elsewhere {
             let message = format!("{kind} is not in `{given}`, did you mean `{}`?", modelled.api_version());
             let severity = if group.contains('.') { Severity::Warning } else { Severity::Error };
-            return self.say(severity, None, finding("apiVersion", tree.nearest("apiVersion"), "UnknownKind", message));
+            return self.say(
+                severity,
+                None,
+                finding("apiVersion", tree.nearest("apiVersion"), "UnknownKind", message),
+            );
         }
         let of_group = MODELLED.iter().map(|modelled| (modelled.group, modelled.kind));
         let of_group = of_group.chain(KNOWN_KINDS.iter().map(|known| (known.group, known.kind)));
-        let kinds: Vec<&str> = of_group.clone().filter(|(of, _)| *of == group).map(|(_, kind)| kind).collect();
+        let kinds: Vec<&str> =
+            of_group.clone().filter(|(of, _)| *of == group).map(|(_, kind)| kind).collect();
         let kinds = if kinds.is_empty() { of_group.map(|(_, kind)| kind).collect() } else { kinds };
         let hint = did_you_mean(kind, kinds);
         let message = format!("unknown kind `{}` in `{given}`{hint}", crate::node::shorten(kind));
@@ -245,13 +260,28 @@ impl Reader<'_> {
     ) {
         let origin = Origin { file: Arc::clone(self.file), position: Some(tree.position) };
         let tree = Some(Arc::new(tree));
-        self.read.documents.push(Arc::new(Document { id, origin, metadata, tree, body, unserved, stored: OnceLock::new() }));
+        self.read.documents.push(Arc::new(Document {
+            id,
+            origin,
+            metadata,
+            tree,
+            body,
+            unserved,
+            stored: OnceLock::new(),
+        }));
     }
 
     fn say(&mut self, severity: Severity, object: Option<ObjectId>, finding: Finding) {
         let Finding { path, position, reason, message } = finding;
         let origin = Origin { file: Arc::clone(self.file), position: Some(position) };
-        self.read.diagnostics.push(Diagnostic { severity, origin, object, field_path: path, reason, message });
+        self.read.diagnostics.push(Diagnostic {
+            severity,
+            origin,
+            object,
+            field_path: path,
+            reason,
+            message,
+        });
     }
 }
 
@@ -265,7 +295,11 @@ fn unknown_root_fields(tree: &Node, errors: &mut Vec<Finding>) {
 }
 
 /// Checks and types the spec. What is unserved comes back even where there are errors.
-fn read_spec(tree: &Node, modelled: &'static Modelled, errors: &mut Vec<Finding>) -> (Option<Spec>, Vec<Finding>) {
+fn read_spec(
+    tree: &Node,
+    modelled: &'static Modelled,
+    errors: &mut Vec<Finding>,
+) -> (Option<Spec>, Vec<Finding>) {
     let rest: Node;
     let (node, path) = match (modelled.at_spec, tree.field("spec")) {
         (true, Some(spec)) => (spec, "spec"),
@@ -311,7 +345,15 @@ impl Document {
     pub(crate) fn of_files(id: ObjectId, file: &Arc<Path>, modelled: &'static Modelled, spec: Spec) -> Self {
         let origin = Origin { file: Arc::clone(file), position: None::<Position> };
         let body = Body::Good(modelled, spec);
-        Self { id, origin, metadata: Metadata::default(), tree: None, body, unserved: Vec::new(), stored: OnceLock::new() }
+        Self {
+            id,
+            origin,
+            metadata: Metadata::default(),
+            tree: None,
+            body,
+            unserved: Vec::new(),
+            stored: OnceLock::new(),
+        }
     }
 
     /// Of everything but metadata and status: what a generation counts.

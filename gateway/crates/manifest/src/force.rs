@@ -7,7 +7,8 @@ use std::{
 };
 
 use crate::{
-    Diagnostic, LoaderState, ManifestSet, Meta, ObjectId, Origin, Positions, Severity, StoredObject, Timestamp,
+    Diagnostic, LoaderState, ManifestSet, Meta, ObjectId, Origin, Positions, Severity, StoredObject,
+    Timestamp,
     document::{Body, Document, FileRead},
     modelled::{self, Modelled, State},
     object::Head,
@@ -151,7 +152,8 @@ fn choose(
     earlier: Option<&Remembered>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Candidate> {
-    let in_force = |candidate: &Candidate| earlier.is_some_and(|earlier| earlier.file == candidate.document.origin.file);
+    let in_force =
+        |candidate: &Candidate| earlier.is_some_and(|earlier| earlier.file == candidate.document.origin.file);
     let index = candidates.iter().position(in_force).unwrap_or(0);
     let chosen = candidates.get(index)?;
     if candidates.len() > 1 && !matches!(chosen.document.body, Body::Unmodelled) {
@@ -167,7 +169,11 @@ fn choose(
             });
         };
         for (_, candidate) in candidates.iter().enumerate().filter(|(other, _)| *other != index) {
-            say(Severity::Error, &candidate.document, format!("has no effect: the same object is in force from {here}"));
+            say(
+                Severity::Error,
+                &candidate.document,
+                format!("has no effect: the same object is in force from {here}"),
+            );
             let message = format!("in force; the same object stands again at {}", candidate.document.origin);
             say(Severity::Warning, &chosen.document, message);
         }

@@ -30,7 +30,8 @@ impl KeyObject {
     pub(crate) fn read(&self, keys: &BTreeMap<String, Result<Found, FileError>>) -> FileRead {
         let mut read = FileRead::default();
         if !is_label(&self.namespace) || !is_subdomain(&self.name) {
-            let message = "namespace and name of the object must be lower-case letters, digits and `-` (RFC 1123)";
+            let message =
+                "namespace and name of the object must be lower-case letters, digits and `-` (RFC 1123)";
             self.say(&mut read, &self.shown, FileError::new(None, "InvalidName", message));
             return read;
         }
@@ -42,7 +43,7 @@ impl KeyObject {
                 self.say(&mut read, &file, FileError::new(None, "InvalidName", message));
                 continue;
             }
-            match found.as_ref().map_err(Clone::clone).and_then(|found| key_bytes(found)) {
+            match found.as_ref().map_err(Clone::clone).and_then(key_bytes) {
                 Ok(bytes) => files.push((key.clone(), bytes)),
                 Err(error) => {
                     read.broken.get_or_insert(format!("{}: {}", file.display(), error.message));
@@ -84,7 +85,8 @@ impl KeyObject {
 }
 
 fn key_bytes(found: &Found) -> Result<Vec<u8>, FileError> {
-    let too_large = |size| FileError::new(None, "FileTooLarge", format!("{size} bytes; a key has at most 1 MiB"));
+    let too_large =
+        |size| FileError::new(None, "FileTooLarge", format!("{size} bytes; a key has at most 1 MiB"));
     if found.stamp.size > MAX_KEY {
         return Err(too_large(found.stamp.size));
     }

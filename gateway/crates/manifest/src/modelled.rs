@@ -15,6 +15,9 @@ use crate::{
 /// A typed spec of any kind; [`Modelled::place`] knows which.
 pub(crate) type Spec = Arc<dyn Any + Send + Sync>;
 
+/// A spec and the rules that it breaks.
+pub(crate) type Typed = (Spec, Vec<FieldError>);
+
 /// [`SpecState`] without its type.
 pub(crate) enum State {
     Good(Spec),
@@ -33,7 +36,7 @@ pub(crate) struct Modelled {
     pub(crate) at_spec: bool,
     pub(crate) shapes: LazyLock<Shapes>,
     /// Types a spec and applies the rules that span fields.
-    pub(crate) read: fn(&[Entry]) -> Result<(Spec, Vec<FieldError>), TypingError>,
+    pub(crate) read: fn(&[Entry]) -> Result<Typed, TypingError>,
     /// Puts an object where it belongs in the set.
     pub(crate) place: fn(&mut ManifestSet, Head, State),
 }

@@ -75,9 +75,12 @@ impl Node {
     }
 
     fn nearest_below(&self, path: &str, own: Position) -> Position {
-        self.descend(path).map_or(own, |(child, place, rest)| {
-            if rest.is_empty() { place } else { child.nearest_below(rest, place) }
-        })
+        self.descend(path).map_or(
+            own,
+            |(child, place, rest)| {
+                if rest.is_empty() { place } else { child.nearest_below(rest, place) }
+            },
+        )
     }
 
     /// One step down a path. Keys may hold dots (labels): the longest key that fits is taken.

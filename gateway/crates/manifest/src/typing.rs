@@ -16,15 +16,32 @@ pub(crate) struct TypingError {
 /// Types a value. Keys with null are left out, as the API does.
 pub(crate) fn typed<T: DeserializeOwned>(entries: &[Entry]) -> Result<T, TypingError> {
     let value = mapping(entries);
-    T::deserialize(&value).map_err(|error| located::<T>(&value).unwrap_or_else(|| TypingError {
-        path: String::new(),
-        message: error.to_string(),
-    }))
+    T::deserialize(&value).map_err(|error| {
+        located::<T>(&value)
+            .unwrap_or_else(|| TypingError { path: String::new(), message: error.to_string() })
+    })
 }
 
 /// serde_yaml knows the path of an error only when it reads text, so a refused value is read a second time
-/// from a text of its own. Its places mean nothing; its path does.
+/// from a text of its own. Its places mean nothing; its path does, as far as the parent of what is wrong.
 fn located<T: DeserializeOwned>(value: &Yaml) -> Option<TypingError> {
+    let error = reread::<T>(value)?;
+    let steps: Vec<Step> = steps_of(&error.path);
+    let culprit = children(value, &steps).into_iter().find(|child| {
+        let mut without = value.clone();
+        remove(&mut without, &steps, child);
+        reread::<T>(&without).as_ref() != Some(&error)
+    });
+    let path = match culprit {
+        Some(Step::Key(key)) if error.path.is_empty() => key,
+        Some(Step::Key(key)) => format!("{}.{key}", error.path),
+        Some(Step::Index(index)) => format!("{}[{index}]", error.path),
+        None => error.path,
+    };
+    Some(TypingError { path, message: error.message })
+}
+
+fn reread<T: DeserializeOwned>(value: &Yaml) -> Option<TypingError> {
     let text = serde_yaml::to_string(value).ok()?;
     let error = serde_yaml::from_str::<T>(&text).err()?;
     let mut message = error.to_string();
@@ -36,6 +53,59 @@ fn located<T: DeserializeOwned>(value: &Yaml) -> Option<TypingError> {
             Some(TypingError { path: path.to_owned(), message: rest.to_owned() })
         }
         _ => Some(TypingError { path: String::new(), message }),
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Key(String),
+    Index(usize),
+}
+
+fn steps_of(path: &str) -> Vec<Step> {
+    path.split(['.', '['])
+        .filter(|step| !step.is_empty())
+        .map(|step| match step.strip_suffix(']').and_then(|index| index.parse().ok()) {
+            Some(index) => Step::Index(index),
+            None => Step::Key(step.to_owned()),
+        })
+        .collect()
+}
+
+fn at<'a>(value: &'a mut Yaml, steps: &[Step]) -> Option<&'a mut Yaml> {
+    steps.iter().try_fold(value, |value, step| match step {
+        Step::Key(key) => value.get_mut(key.as_str()),
+        Step::Index(index) => value.get_mut(*index),
+    })
+}
+
+/// The scalars directly below a value; of many, the first.
+fn children(value: &Yaml, steps: &[Step]) -> Vec<Step> {
+    let mut value = value.clone();
+    let scalar = |value: &Yaml| !value.is_mapping() && !value.is_sequence();
+    let children: Vec<Step> = match at(&mut value, steps) {
+        Some(Yaml::Mapping(mapping)) => {
+            let scalars = mapping.iter().filter(|(_, value)| scalar(value));
+            scalars.filter_map(|(key, _)| key.as_str()).map(|key| Step::Key(key.to_owned())).collect()
+        }
+        Some(Yaml::Sequence(items)) => items
+            .iter()
+            .enumerate()
+            .filter(|(_, item)| scalar(item))
+            .map(|(index, _)| Step::Index(index))
+            .collect(),
+        _ => Vec::new(),
+    };
+    children.into_iter().take(64).collect()
+}
+
+fn remove(value: &mut Yaml, steps: &[Step], child: &Step) {
+    match (at(value, steps), child) {
+        (Some(Yaml::Mapping(mapping)), Step::Key(key)) => drop(mapping.remove(key.as_str())),
+        (Some(Yaml::Sequence(items)), Step::Index(index)) if *index < items.len() => {
+            drop(items.remove(*index))
+        }
+        _ => {}
     }
 }
 
@@ -67,7 +137,8 @@ fn value(node: &Node) -> Yaml {
 fn number(text: &str) -> Option<Number> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let negative = text.starts_with('-');
-    let radix = [("0x", 16), ("0o", 8), ("0b", 2)].into_iter().find(|(prefix, _)| unsigned.starts_with(prefix));
+    let radix =
+        [("0x", 16), ("0o", 8), ("0b", 2)].into_iter().find(|(prefix, _)| unsigned.starts_with(prefix));
     let (digits, radix) = radix.map_or((unsigned, 10), |(_, radix)| (&unsigned[2..], radix));
     match u64::from_str_radix(digits, radix) {
         Ok(n) if negative => 0_i64.checked_sub_unsigned(n).map(Number::from),

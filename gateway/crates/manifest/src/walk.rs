@@ -59,6 +59,7 @@ impl Walk {
         for root in roots {
             match fs::metadata(&root.path) {
                 Ok(metadata) if metadata.is_dir() => walk.top(root, &metadata),
+                Err(error) if root.shown.as_os_str().is_empty() => walk.cannot_list(&root.shown, &error),
                 found => walk.manifest(&root.path, &root.shown, found),
             }
         }
@@ -145,7 +146,8 @@ impl Walk {
             for name in self.list(&path, &shown) {
                 let (path, shown) = (path.join(&name), shown.join(&name));
                 if self.is_directory(&path, &shown, "a directory for each object") {
-                    let object = KeyObject { kind, namespace: namespace.clone(), name, shown: Arc::from(&*shown) };
+                    let object =
+                        KeyObject { kind, namespace: namespace.clone(), name, shown: Arc::from(&*shown) };
                     let keys = self.keys(&path, &shown);
                     self.keys.insert(object, keys);
                 }
@@ -169,12 +171,8 @@ impl Walk {
     /// Names in a directory, sorted, dot files left out.
     fn list(&mut self, path: &Path, shown: &Path) -> Vec<String> {
         let mut names = Vec::new();
-        let fail = |walk: &mut Self, error: &io::Error| {
-            walk.say(Severity::Error, shown, "Unreadable", format!("cannot be listed: {error}"));
-            walk.unreadable.push(Arc::from(shown));
-        };
         match fs::read_dir(path) {
-            Err(error) => fail(self, &error),
+            Err(error) => self.cannot_list(shown, &error),
             Ok(entries) => {
                 for entry in entries {
                     match entry.map(|entry| entry.file_name().into_string()) {
@@ -185,7 +183,7 @@ impl Walk {
                             self.say(Severity::Warning, &shown.join(name), "InvalidEncoding", message);
                         }
                         Err(error) => {
-                            fail(self, &error);
+                            self.cannot_list(shown, &error);
                             break;
                         }
                     }
@@ -196,7 +194,13 @@ impl Walk {
         names
     }
 
+    fn cannot_list(&mut self, shown: &Path, error: &io::Error) {
+        self.say(Severity::Error, shown, "Unreadable", format!("cannot be listed: {error}"));
+        self.unreadable.push(Arc::from(shown));
+    }
+
     fn say(&mut self, severity: Severity, shown: &Path, reason: &'static str, message: impl Into<String>) {
+        let shown = if shown.as_os_str().is_empty() { Path::new(".") } else { shown };
         let origin = Origin { file: Arc::from(shown), position: None };
         let (object, field_path) = (None, String::new());
         let message = message.into();
@@ -251,7 +255,9 @@ fn regular(path: &Path, found: io::Result<Metadata>) -> Result<Found, FileError>
 pub(crate) fn unreadable(error: &io::Error) -> FileError {
     match error.raw_os_error() {
         Some(nix::libc::ELOOP) => FileError::new(None, "LoopingLink", "links lead in a circle"),
-        Some(nix::libc::ENOENT) => FileError::new(None, "DanglingLink", "leads to a file that does not exist"),
+        Some(nix::libc::ENOENT) => {
+            FileError::new(None, "DanglingLink", "leads to a file that does not exist")
+        }
         _ => FileError::new(None, "Unreadable", format!("cannot be read: {error}")),
     }
 }
@@ -267,5 +273,9 @@ fn is_leftover(name: &str) -> bool {
 }
 
 fn name_of(path: &Path) -> String {
-    if path.as_os_str().is_empty() { "the configuration directory".to_owned() } else { path.display().to_string() }
+    if path.as_os_str().is_empty() {
+        "the configuration directory".to_owned()
+    } else {
+        path.display().to_string()
+    }
 }

@@ -38,8 +38,9 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Vec<Node>, FileError> {
     }
     let text = utf8(bytes)?;
     // The parser is not ours: should it ever panic, that is this file's problem and nobody else's.
-    std::panic::catch_unwind(|| read_text(text))
-        .unwrap_or_else(|_| Err(FileError::new(None, "InvalidSyntax", "the YAML parser gave up on this file")))
+    std::panic::catch_unwind(|| read_text(text)).unwrap_or_else(|_| {
+        Err(FileError::new(None, "InvalidSyntax", "the YAML parser gave up on this file"))
+    })
 }
 
 pub(crate) fn too_large(size: u64) -> FileError {
@@ -74,8 +75,16 @@ fn events(
             Ok((event, span)) => take(event, start(&span))?,
             Err(error) => {
                 let marker = error.marker();
+                let position = Some(place(marker.line(), marker.col()));
+                if error.info().contains("recursion limit") {
+                    return Err(FileError::new(
+                        position,
+                        "OverBudget",
+                        "lists and mappings are nested too deep",
+                    ));
+                }
                 let message = format!("not YAML: {}", error.info());
-                return Err(FileError::new(Some(place(marker.line(), marker.col())), "InvalidSyntax", message));
+                return Err(FileError::new(position, "InvalidSyntax", message));
             }
         }
     }
@@ -95,7 +104,11 @@ fn utf8(bytes: &[u8]) -> Result<&str, FileError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         let position = Some(Position { line: 1, column: 1 });
-        return Err(FileError::new(position, "InvalidEncoding", "looks like UTF-16; write the file in UTF-8"));
+        return Err(FileError::new(
+            position,
+            "InvalidEncoding",
+            "looks like UTF-16; write the file in UTF-8",
+        ));
     }
     std::str::from_utf8(bytes).map_err(|error| {
         let good = error.valid_up_to();

@@ -32,7 +32,9 @@ pub(super) fn read(
 ) -> (Option<ObjectId>, Metadata) {
     let Some(node) = tree.field("metadata").filter(|node| matches!(node.value, Value::Mapping(_))) else {
         let (position, message) = match tree.field("metadata") {
-            Some(node) => (node.position, format!("found {}, expected a mapping with a name", node.describe())),
+            Some(node) => {
+                (node.position, format!("found {}, expected a mapping with a name", node.describe()))
+            }
             None => (tree.position, "missing field `metadata`".to_owned()),
         };
         errors.push(finding("metadata", position, "Required", message));
@@ -65,7 +67,13 @@ fn name(metadata: &Node, errors: &mut Vec<Finding>) -> Option<String> {
         errors.push(finding("metadata.name", metadata.position, "Required", message));
         return None;
     };
-    valid(node, "metadata.name", is_subdomain, "a name of lower-case letters, digits, `-` and `.` (RFC 1123)", errors)
+    valid(
+        node,
+        "metadata.name",
+        is_subdomain,
+        "a name of lower-case letters, digits, `-` and `.` (RFC 1123)",
+        errors,
+    )
 }
 
 fn namespace(metadata: &Node, errors: &mut Vec<Finding>) -> Option<String> {
@@ -126,7 +134,6 @@ fn created(metadata: &Node, errors: &mut Vec<Finding>) -> Option<Timestamp> {
     }
     created
 }
-
 
 fn integer(node: &Node) -> Option<i64> {
     match &node.value {

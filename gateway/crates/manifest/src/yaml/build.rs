@@ -121,14 +121,20 @@ fn merge(mut entries: Vec<Entry>, merged: Vec<Node>) -> Result<Vec<Entry>, FileE
                 let message = "`<<` takes a mapping or a list of mappings";
                 return Err(FileError::new(Some(source.position), "InvalidSyntax", message));
             };
-            let said: std::collections::HashSet<Box<str>> = entries.iter().map(|entry| entry.key.clone()).collect();
+            let said: std::collections::HashSet<Box<str>> =
+                entries.iter().map(|entry| entry.key.clone()).collect();
             entries.extend(source_entries.into_iter().filter(|entry| !said.contains(&entry.key)));
         }
     }
     Ok(entries)
 }
 
-fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>, position: Position) -> Result<Scalar, FileError> {
+fn scalar(
+    text: &str,
+    style: ScalarStyle,
+    tag: Option<&Tag>,
+    position: Position,
+) -> Result<Scalar, FileError> {
     let Some(tag) = tag else {
         return Ok(if style == ScalarStyle::Plain { Scalar::of_plain(text) } else { Scalar::Text });
     };
@@ -145,7 +151,8 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>, position: Position)
     if found == expected {
         return Ok(found);
     }
-    let message = format!("`{}` is not what the tag {}{} says", crate::node::shorten(text), tag.handle, tag.suffix);
+    let message =
+        format!("`{}` is not what the tag {}{} says", crate::node::shorten(text), tag.handle, tag.suffix);
     Err(FileError::new(Some(position), "InvalidSyntax", message))
 }
 

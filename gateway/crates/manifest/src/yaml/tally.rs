@@ -105,7 +105,8 @@ impl Tally {
             return Err(over(position, format!("lists and mappings are nested more than {MAX_DEPTH} deep")));
         }
         if self.total.nodes + self.open.len() as u64 > MAX_NODES {
-            let message = format!("more than {MAX_NODES} keys and values, aliases counted as what they stand for");
+            let message =
+                format!("more than {MAX_NODES} keys and values, aliases counted as what they stand for");
             return Err(over(position, message));
         }
         if self.total.text > MAX_TEXT {

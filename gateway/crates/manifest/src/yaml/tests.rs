@@ -44,7 +44,9 @@ fn refuses_what_grows_without_bound() {
     assert!(refused(&text_bomb).message.contains("16 MiB of text"));
     assert_eq!(refused("a: &a\n  b: *a\n").reason, "SelfReference");
     assert_eq!(refused("a: &a [1, *a]\n").reason, "SelfReference");
-    assert!(refused(&"[".repeat(100_000)).message.contains("64 deep"));
+    let deep = refused(&"[".repeat(100_000));
+    assert_eq!(deep.reason, "OverBudget", "{}", deep.message);
+    assert_eq!(refused(&"- ".repeat(10_000)).reason, "OverBudget");
     assert!(read(format!("{}{}", "[".repeat(64), "]".repeat(64)).as_bytes()).is_ok());
     assert_eq!(refused(&format!("{}{}", "[".repeat(65), "]".repeat(65))).reason, "OverBudget");
     assert!(refused(&"- a\n".repeat(750_001)).message.contains("750000"));
@@ -69,8 +71,8 @@ fn says_where_bytes_are_not_utf_8() {
 
 #[test]
 fn refuses_syntax_keys_and_tags_that_mean_nothing() {
-    for text in ["a: [1", "a: b: c", "? [x]\n: y", "a: !thing x", "a: !!int x", "a: *nowhere", "\t- a"] {
-        assert_eq!(refused(text).reason, "InvalidSyntax", "{text}");
+    for text in ["a: [1", "a: b: c", "? [x]\n: y", "a: !thing x", "a: !!int x", "a: *nowhere"] {
+        assert_eq!(read(text.as_bytes()).map_err(|error| error.reason), Err("InvalidSyntax"), "{text}");
     }
     let document = read(b"a: !!str 1").unwrap().remove(0);
     assert!(matches!(&document.field("a").unwrap().value, Value::Scalar(crate::node::Scalar::Text, _)));
