@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use manifest::{Diagnostic, Loader, ManifestSet};
 
 use crate::{
-    digest::{Cache, Digests},
+    digest::{BEING_WRITTEN, Cache, Digests},
     status_store::ObjectStatus,
     watch::Watch,
 };
@@ -64,8 +64,15 @@ impl Source {
         self.memory.keep(self.loader.state());
     }
 
-    fn load(&mut self, files: Digests, watch: &mut Watch) -> Desired {
-        let set = self.loader.load_unless(&mut |path| watch.is_half_written(path));
+    fn load(&mut self, mut files: Digests, watch: &mut Watch) -> Desired {
+        let set = self.loader.load_unless(&mut |path| {
+            let half = watch.is_half_written(path);
+            if half && let Ok(relative) = path.strip_prefix(&self.root) {
+                // What it holds by now is not in force: the next look must find it different.
+                files.0.insert(relative.display().to_string(), BEING_WRITTEN.to_owned());
+            }
+            half
+        });
         self.files = Some(files.clone());
         let Translated { config, statuses, diagnostics } = translate(&set);
         Desired { files, config, statuses, diagnostics }
@@ -91,3 +98,6 @@ pub(crate) fn check(paths: &[PathBuf]) -> Translated {
 fn translate(set: &ManifestSet) -> Translated {
     Translated { config: ir::Gateway::default(), statuses: Vec::new(), diagnostics: set.diagnostics.clone() }
 }
+
+#[cfg(test)]
+mod tests;

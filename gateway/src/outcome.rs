@@ -94,3 +94,6 @@ fn set(conditions: &mut Value, metadata: &Metadata, kind: &str, reason: &str, me
         None => conditions.push(condition),
     }
 }
+
+#[cfg(test)]
+mod tests;
