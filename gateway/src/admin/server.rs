@@ -1,4 +1,5 @@
 use std::{
+    collections::VecDeque,
     convert::Infallible,
     net::{SocketAddr, TcpListener},
     sync::Arc,
@@ -10,11 +11,11 @@ use anyhow::{Context, Result, ensure};
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{runtime, sync::Semaphore, time};
+use tokio::{net::TcpStream, runtime, task::AbortHandle, time};
 
 use super::Pages;
 
-/// Connections at an instant; more wait in the kernel's queue.
+/// Connections at an instant. One more ends the oldest, so that silent ones keep nobody out.
 const CONNECTIONS: usize = 32;
 
 /// For one connection, whatever it does.
@@ -71,9 +72,8 @@ async fn serve(listener: TcpListener, pages: Arc<Pages>) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "the admin page is off"),
     };
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut open: VecDeque<AbortHandle> = VecDeque::new();
     loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -83,18 +83,25 @@ async fn serve(listener: TcpListener, pages: Arc<Pages>) {
                 continue;
             }
         };
-        let pages = Arc::clone(&pages);
-        tokio::spawn(async move {
-            let answer = |request: Request<Incoming>| {
-                let response = pages.answer(request.method(), request.uri().path());
-                async move { Ok::<_, Infallible>(response) }
-            };
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEADER)
-                .serve_connection(TokioIo::new(stream), service_fn(answer));
-            let _ = time::timeout(DEADLINE, connection).await;
-            drop(slot);
-        });
+        open.retain(|connection| !connection.is_finished());
+        if open.len() >= CONNECTIONS
+            && let Some(oldest) = open.pop_front()
+        {
+            oldest.abort();
+        }
+        open.push_back(tokio::spawn(answer(stream, Arc::clone(&pages))).abort_handle());
     }
+}
+
+async fn answer(stream: TcpStream, pages: Arc<Pages>) {
+    let answer = |request: Request<Incoming>| {
+        let response = pages.answer(request.method(), request.uri().path());
+        async move { Ok::<_, Infallible>(response) }
+    };
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER)
+        .serve_connection(TokioIo::new(stream), service_fn(answer));
+    // A client that leaves in the middle is nobody's concern.
+    let _ = time::timeout(DEADLINE, connection).await;
 }
