@@ -174,6 +174,9 @@ impl Reader<'_> {
             unknown_root_fields(&tree, &mut errors);
         }
         let (spec, unserved) = read_spec(&tree, modelled, &mut errors);
+        if modelled.kind == "Secret" {
+            conceal(&mut errors);
+        }
         errors.sort_by(|a, b| (a.position, &a.path).cmp(&(b.position, &b.path)));
         let why = errors.first().map(|first| {
             let place = Origin { file: Arc::clone(self.file), position: Some(first.position) };
@@ -282,6 +285,14 @@ impl Reader<'_> {
             reason,
             message,
         });
+    }
+}
+
+/// What a Secret holds is not repeated in messages, not even where it is wrong.
+fn conceal(errors: &mut [Finding]) {
+    let values = |path: &str| path.starts_with("data") || path.starts_with("stringData");
+    for error in errors.iter_mut().filter(|error| error.reason == "InvalidType" && values(&error.path)) {
+        error.message = "expected text; numbers and booleans need quotes".to_owned();
     }
 }
 

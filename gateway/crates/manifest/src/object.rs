@@ -92,8 +92,15 @@ impl<T> SpecState<T> {
 }
 
 /// Field path to place, for one object: the raw tree of its document, walked when a place is asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Positions(Option<Arc<Node>>);
+
+/// The tree may be a Secret's: it is not printed.
+impl fmt::Debug for Positions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Positions")
+    }
+}
 
 impl Positions {
     /// The places of a document.

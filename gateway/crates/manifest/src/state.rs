@@ -1,4 +1,4 @@
-use std::{path::PathBuf, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ pub struct LoaderState {
 }
 
 /// One object of a [`LoaderState`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StoredObject {
     /// The file that it stands in, relative to the configuration directory.
@@ -33,4 +33,12 @@ pub struct StoredObject {
     pub digest: u64,
     /// Its last good text, as JSON.
     pub document: Option<Arc<str>>,
+}
+
+/// The text may be a Secret's: it is not printed.
+impl fmt::Debug for StoredObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, kind, namespace, name, generation, .. } = self;
+        write!(f, "{kind} {namespace}/{name} of {} at generation {generation}", file.display())
+    }
 }

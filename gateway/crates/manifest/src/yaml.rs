@@ -1,6 +1,8 @@
 //! YAML and JSON text to raw trees, within the budgets of one file.
 
 mod build;
+mod flow;
+mod json;
 mod tally;
 
 use std::time::Instant;
@@ -49,6 +51,13 @@ pub(crate) fn too_large(size: u64) -> FileError {
 }
 
 fn read_text(text: &str) -> Result<Vec<Node>, FileError> {
+    if let Some(document) = json::read(text) {
+        return Ok(vec![document]);
+    }
+    if let Some(line) = flow::too_large(text) {
+        let message = format!("more than {} entries in one pair of brackets", flow::MAX_ENTRIES);
+        return Err(FileError::new(Some(place(line, 0)), "OverBudget", message));
+    }
     let started = Instant::now();
     let may_alias = text.contains('&') && text.contains('*');
     if text.len() > COUNT_ALONG || may_alias {

@@ -9,11 +9,11 @@ use super::FileError;
 use crate::Position;
 
 /// Nodes of one file: keys and values, aliases counted as what they stand for, and what has an anchor twice.
-const MAX_NODES: u64 = 750_000;
+pub(super) const MAX_NODES: u64 = 750_000;
 /// Bytes of scalars, aliases counted as what they stand for.
 const MAX_TEXT: u64 = 16 << 20;
 /// Nested lists and mappings.
-const MAX_DEPTH: u64 = 64;
+pub(super) const MAX_DEPTH: u64 = 64;
 const MAX_TIME: Duration = Duration::from_secs(2);
 
 /// Counts what a tree would hold, without building it.

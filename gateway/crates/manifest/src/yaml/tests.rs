@@ -77,3 +77,29 @@ fn refuses_syntax_keys_and_tags_that_mean_nothing() {
     let document = read(b"a: !!str 1").unwrap().remove(0);
     assert!(matches!(&document.field("a").unwrap().value, Value::Scalar(crate::node::Scalar::Text, _)));
 }
+
+#[test]
+fn reads_json_with_what_yaml_does_not_have() {
+    let document = read("{\n\t\"a\": \"\\ud83d\\ude00 \\/\",\r\n\t\"b\": [1, null, {}]\n}\n".as_bytes())
+        .unwrap()
+        .remove(0);
+    assert_eq!(document.field("a").and_then(Node::text), Some("\u{1f600} /"));
+    let escaped = read(br#"{"a": "\\ud83d\\ude00", "b": 1}"#).unwrap().remove(0);
+    assert_eq!(escaped.field("a").and_then(Node::text), Some("\\ud83d\\ude00"));
+    assert_eq!(document.nearest("b[2]"), Position { line: 3, column: 17 });
+    assert_eq!(read(br#"{"a": "\ud83d"}"#).unwrap_err().reason, "InvalidSyntax");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, cases: 64, ..Default::default() })]
+
+    /// Both parsers see the same tree where a text is JSON and YAML at once.
+    #[test]
+    fn json_and_yaml_agree(numbers in proptest::collection::vec(-99_i32..99, 0..4), text in "[a-z:,{} é-]{0,8}") {
+        let value = serde_json::json!({"a": numbers, "b": {"c": text, "d": null, "e": true}, "f": [{}, []]});
+        let text = serde_json::to_string_pretty(&value).unwrap();
+        let mut builder = Builder::default();
+        events(&text, |event, position| builder.take(event, position)).unwrap();
+        proptest::prop_assert_eq!(json::read(&text), builder.documents.pop());
+    }
+}

@@ -179,3 +179,23 @@ fn takes_what_kubectl_exports_without_a_word() {
     assert_eq!(&*set.namespaces[0].id.namespace, "");
     assert_eq!(route.field_origin("spec.hostnames[0]").to_string(), "export.yaml:17:22");
 }
+
+#[test]
+fn repeats_no_secret() {
+    let secret = |value: &str| {
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\nstringData: {{pin: {value}}}\ndata: {{a: {value}}}\n"
+        )
+    };
+    for value in ["12345", "[12345]", "\"%12345\""] {
+        let mut loader = Loader::of_paths([]);
+        let set = load(&mut loader, &[("f.yaml", &secret(value))]);
+        assert!(errors(&set) > 0, "{value}");
+        let said = format!("{}{set:?}{:?}", lines(&set).join("\n"), loader.state());
+        assert!(!said.contains("12345"), "{said}");
+    }
+    let mut loader = Loader::of_paths([]);
+    let set = load(&mut loader, &[("f.yaml", &secret("aHVudGVyMg=="))]);
+    assert_eq!(set.secrets[0].spec.in_force().unwrap().value("a"), Some(b"hunter2".as_slice()));
+    assert!(!format!("{set:?}{loader:?}{:?}", loader.state()).contains("aHVudGVyMg"));
+}
