@@ -28,9 +28,9 @@ pub(super) fn too_large(text: &str) -> Option<usize> {
                 b',' | b'&' | b'*' | b'!' | b'?' if depth > 0 => entries += 1,
                 _ => {}
             }
-        }
-        if entries > MAX_ENTRIES {
-            return Some(index + 1);
+            if entries > MAX_ENTRIES {
+                return Some(index + 1);
+            }
         }
     }
     None
