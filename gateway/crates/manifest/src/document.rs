@@ -332,9 +332,17 @@ fn read_spec(
         return (None, findings.unserved);
     }
     let spec = match (modelled.read)(node.entries()) {
-        Err(error) => {
-            let path = join_below(path, &error.path);
-            errors.push(finding(&path, tree.nearest(&path), "InvalidValue", error.message));
+        Err(refused) => {
+            for error in refused {
+                let path = join_below(path, &error.path);
+                let found = tree.at(&path).and_then(Node::text).filter(|_| !modelled.core);
+                let found = found.filter(|_| !error.message.contains('`'));
+                let message = match found {
+                    Some(text) => format!("found `{}`: {}", crate::node::shorten(text), error.message),
+                    None => error.message,
+                };
+                errors.push(finding(&path, tree.nearest(&path), "InvalidValue", message));
+            }
             None
         }
         Ok((spec, broken)) => {

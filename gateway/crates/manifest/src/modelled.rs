@@ -36,7 +36,7 @@ pub(crate) struct Modelled {
     pub(crate) at_spec: bool,
     pub(crate) shapes: LazyLock<Shapes>,
     /// Types a spec and applies the rules that span fields.
-    pub(crate) read: fn(&[Entry]) -> Result<Typed, TypingError>,
+    pub(crate) read: fn(&[Entry]) -> Result<Typed, Vec<TypingError>>,
     /// Puts an object where it belongs in the set.
     pub(crate) place: fn(&mut ManifestSet, Head, State),
 }

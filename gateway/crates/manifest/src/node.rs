@@ -67,6 +67,15 @@ impl Node {
         matches!(self.value, Value::Scalar(Scalar::Null, _))
     }
 
+    /// The value at a path such as `spec.rules[0].name`.
+    pub(crate) fn at(&self, path: &str) -> Option<&Node> {
+        if path.is_empty() {
+            return Some(self);
+        }
+        let (child, _, rest) = self.descend(path)?;
+        child.at(rest)
+    }
+
     /// The place of the value at a path such as `spec.rules[0].name`, or of the nearest parent there is.
     pub(crate) fn nearest(&self, path: &str) -> Position {
         self.descend(path).map_or(self.position, |(child, place, rest)| {

@@ -13,32 +13,56 @@ pub(crate) struct TypingError {
     pub(crate) message: String,
 }
 
-/// Types a value. Keys with null are left out, as the API does.
-pub(crate) fn typed<T: DeserializeOwned>(entries: &[Entry]) -> Result<T, TypingError> {
+/// Types a value. Keys with null are left out, as the API does. Says as many of the mistakes as it can tell
+/// apart, at least one.
+pub(crate) fn typed<T: DeserializeOwned>(entries: &[Entry]) -> Result<T, Vec<TypingError>> {
     let value = mapping(entries);
     T::deserialize(&value).map_err(|error| {
-        located::<T>(&value)
-            .unwrap_or_else(|| TypingError { path: String::new(), message: error.to_string() })
+        let errors = located::<T>(value);
+        let whole = || vec![TypingError { path: String::new(), message: error.to_string() }];
+        if errors.is_empty() { whole() } else { errors }
     })
 }
 
-/// serde_yaml knows the path of an error only when it reads text, so a refused value is read a second time
-/// from a text of its own. Its places mean nothing; its path does, as far as the parent of what is wrong.
-fn located<T: DeserializeOwned>(value: &Yaml) -> Option<TypingError> {
-    let error = reread::<T>(value)?;
-    let steps: Vec<Step> = steps_of(&error.path);
-    let culprit = children(value, &steps).into_iter().find(|child| {
-        let mut without = value.clone();
-        remove(&mut without, &steps, child);
-        reread::<T>(&without).as_ref() != Some(&error)
-    });
-    let path = match culprit {
-        Some(Step::Key(key)) if error.path.is_empty() => key,
-        Some(Step::Key(key)) => format!("{}.{key}", error.path),
-        Some(Step::Index(index)) => format!("{}[{index}]", error.path),
-        None => error.path,
-    };
-    Some(TypingError { path, message: error.message })
+/// Mistakes of one object that are looked for.
+const MAX_ERRORS: usize = 8;
+
+/// serde_yaml knows the path of an error only when it reads text, so a refused value is read again from a text
+/// of its own. Its places mean nothing; its path does, as far as the parent of what is wrong. What is wrong is
+/// the child without which the error is another one; without it, the next error shows.
+fn located<T: DeserializeOwned>(mut value: Yaml) -> Vec<TypingError> {
+    let mut errors = Vec::new();
+    while errors.len() < MAX_ERRORS
+        && let Some(TypingError { path, message }) = reread::<T>(&value)
+    {
+        if !errors.is_empty() && message.starts_with("missing field") {
+            break;
+        }
+        let steps = steps_of(&path);
+        let known = TypingError { path, message };
+        let culprit = children(&value, &steps).into_iter().find(|child| {
+            let mut without = value.clone();
+            remove(&mut without, &steps, child);
+            reread::<T>(&without).as_ref() != Some(&known)
+        });
+        let TypingError { path, message } = known;
+        match culprit {
+            Some(child @ Step::Key(_)) => {
+                remove(&mut value, &steps, &child);
+                errors.push(TypingError { path: child.below(&path), message });
+            }
+            // Without this item the later ones have other numbers, so that it ends here.
+            Some(child @ Step::Index(_)) => {
+                errors.push(TypingError { path: child.below(&path), message });
+                break;
+            }
+            None => {
+                errors.push(TypingError { path, message });
+                break;
+            }
+        }
+    }
+    errors
 }
 
 fn reread<T: DeserializeOwned>(value: &Yaml) -> Option<TypingError> {
@@ -60,6 +84,16 @@ fn reread<T: DeserializeOwned>(value: &Yaml) -> Option<TypingError> {
 enum Step {
     Key(String),
     Index(usize),
+}
+
+impl Step {
+    fn below(&self, path: &str) -> String {
+        match self {
+            Self::Key(key) if path.is_empty() => key.clone(),
+            Self::Key(key) => format!("{path}.{key}"),
+            Self::Index(index) => format!("{path}[{index}]"),
+        }
+    }
 }
 
 fn steps_of(path: &str) -> Vec<Step> {
@@ -169,11 +203,15 @@ mod tests {
 
     #[test]
     fn says_where_a_value_does_not_parse() {
-        let text = "hostnames: [a.example]\nrules:\n- timeouts: {request: 1s}\n- timeouts: {request: 1.5s}\n";
+        let text = "hostnames: [a.example, '']\nrules:\n- timeouts: {request: 1s}\n\
+                    - timeouts: {request: 1.5s, backendRequest: x}\n";
         let document = yaml::read(text.as_bytes()).unwrap().remove(0);
-        let error = typed::<kind::HttpRoute>(document.entries()).unwrap_err();
-        assert_eq!(error.path, "rules[1].timeouts.request");
-        assert!(error.message.contains("`1.5s` is not a duration"), "{}", error.message);
+        let errors = typed::<kind::HttpRoute>(&document.entries()[1..]).unwrap_err();
+        let paths: Vec<&str> = errors.iter().map(|error| error.path.as_str()).collect();
+        assert_eq!(paths, ["rules[1].timeouts.request", "rules[1].timeouts.backendRequest"]);
+        assert!(errors[0].message.contains("`1.5s` is not a duration"), "{}", errors[0].message);
+        let errors = typed::<kind::HttpRoute>(document.entries()).unwrap_err();
+        assert_eq!(errors[0].path, "hostnames[1]");
     }
 
     #[test]

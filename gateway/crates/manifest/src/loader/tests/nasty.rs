@@ -153,6 +153,13 @@ const DOCUMENTS: &[(&str, &str, &str)] = &[
          Gateways are experimental in Gateway API [Unserved]",
     ),
     (
+        "a network that is none",
+        "apiVersion: gateway.internal/v1alpha1\nkind: Appliance\nmetadata: {name: x}\n\
+         spec: {addresses: [192.0.2.0/24, 1.2.3.4/99]}\n",
+        "error: f.yaml:4:34: Appliance x: spec.addresses[1]: found `1.2.3.4/99`: invalid IP address syntax \
+         [InvalidValue]",
+    ),
+    (
         "a value that only its parser knows",
         "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\ndata:\n  ok: aGk=\n  bad: \"%\"\n",
         "error: f.yaml:6:8: Secret default/x: data.bad: expected base64 [InvalidValue]",
