@@ -1,0 +1,451 @@
+use ir::{Duration, HeaderModifier, Hostname};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{
+    FieldError, GATEWAY_GROUP, GROUP, KIND, Kind, NAMESPACE, ParentReference, SECTION_NAME, TOKEN, Unserved,
+};
+
+/// Which requests go to which backends, and how they are changed on the way.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HttpRoute {
+    /// The Gateways or listeners to attach to.
+    #[serde(default)]
+    #[schemars(length(max = 32))]
+    pub parent_refs: Vec<ParentReference>,
+    /// Whether the route attaches to default Gateways (experimental channel).
+    #[schemars(extend("x-gateway-unserved" = "default Gateways are experimental in Gateway API"))]
+    pub use_default_gateways: Option<Unserved>,
+    /// Hosts to serve; none: those of the listener.
+    #[serde(default)]
+    #[schemars(length(max = 16))]
+    pub hostnames: Vec<Hostname>,
+    /// The rules; missing: one that matches every path.
+    #[schemars(length(min = 1, max = 16))]
+    pub rules: Option<Vec<HttpRouteRule>>,
+}
+
+impl HttpRoute {
+    /// The rules, with the default for a route that has none.
+    pub fn rules(&self) -> Vec<HttpRouteRule> {
+        self.rules.clone().unwrap_or_else(|| vec![HttpRouteRule::default()])
+    }
+}
+
+/// Requests that match, and what is done with them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HttpRouteRule {
+    /// Unique within the route.
+    #[schemars(length(min = 1, max = 253), regex(pattern = SECTION_NAME))]
+    pub name: Option<String>,
+    /// A request that satisfies one of them; none: every request.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub matches: Vec<HttpRouteMatch>,
+    /// Changes to request and response, in this order.
+    #[serde(default)]
+    #[schemars(length(max = 16))]
+    pub filters: Vec<HttpFilter>,
+    /// Where requests go, by weight; none: 500.
+    #[serde(default)]
+    #[schemars(length(max = 16))]
+    pub backend_refs: Vec<BackendRef>,
+    /// How long a request may take.
+    pub timeouts: Option<HttpRouteTimeouts>,
+    /// Retries (experimental channel).
+    #[schemars(extend("x-gateway-unserved" = "retries are experimental in Gateway API and not served yet"))]
+    pub retry: Option<Unserved>,
+    /// Sessions that stay with one backend (experimental channel).
+    #[schemars(extend("x-gateway-unserved" = "session persistence is experimental in Gateway API"))]
+    pub session_persistence: Option<Unserved>,
+}
+
+/// All parts must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HttpRouteMatch {
+    /// A condition on the path; by default the prefix `/`.
+    pub path: Option<HttpPathMatch>,
+    /// Conditions on headers.
+    #[serde(default)]
+    #[schemars(length(max = 16))]
+    pub headers: Vec<HeaderMatch>,
+    /// Conditions on query parameters.
+    #[serde(default)]
+    #[schemars(length(max = 16))]
+    pub query_params: Vec<QueryParamMatch>,
+    /// The method; by default any.
+    pub method: Option<HttpMethod>,
+}
+
+/// A condition on the path.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HttpPathMatch {
+    /// By default `PathPrefix`.
+    #[serde(rename = "type")]
+    pub match_type: Option<PathMatchType>,
+    /// By default `/`.
+    #[schemars(length(max = 1024))]
+    pub value: Option<String>,
+}
+
+/// How a path is compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum PathMatchType {
+    /// The whole path, byte by byte.
+    Exact,
+    /// Whole path elements from the start.
+    #[default]
+    PathPrefix,
+    /// A regular expression (RE2 syntax) that matches the whole path.
+    RegularExpression,
+}
+
+/// How a value is compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum MatchType {
+    /// Byte by byte.
+    #[default]
+    Exact,
+    /// A regular expression (RE2 syntax) that matches the whole value.
+    RegularExpression,
+}
+
+/// A condition on a header.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HeaderMatch {
+    /// By default `Exact`.
+    #[serde(rename = "type")]
+    pub match_type: Option<MatchType>,
+    /// Name of the header, compared without case; of a repeated name the first entry counts.
+    #[schemars(length(min = 1, max = 256), regex(pattern = TOKEN))]
+    pub name: String,
+    /// What the value is compared with.
+    #[schemars(length(min = 1, max = 4096))]
+    pub value: String,
+}
+
+/// A condition on a query parameter.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct QueryParamMatch {
+    /// By default `Exact`.
+    #[serde(rename = "type")]
+    pub match_type: Option<MatchType>,
+    /// Name of the parameter; of a repeated name the first entry counts.
+    #[schemars(length(min = 1, max = 256), regex(pattern = TOKEN))]
+    pub name: String,
+    /// What the value is compared with.
+    #[schemars(length(min = 1, max = 1024))]
+    pub value: String,
+}
+
+/// A method of RFC 9110 §9 or RFC 5789.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum HttpMethod {
+    /// GET.
+    Get,
+    /// HEAD.
+    Head,
+    /// POST.
+    Post,
+    /// PUT.
+    Put,
+    /// DELETE.
+    Delete,
+    /// CONNECT.
+    Connect,
+    /// OPTIONS.
+    Options,
+    /// TRACE.
+    Trace,
+    /// PATCH.
+    Patch,
+}
+
+/// One step; `type` says which, and the field of that name holds its settings.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HttpFilter {
+    /// Which step.
+    #[serde(rename = "type")]
+    pub filter_type: HttpFilterType,
+    /// Edits the request's header.
+    pub request_header_modifier: Option<HeaderModifier>,
+    /// Edits the response's header.
+    pub response_header_modifier: Option<HeaderModifier>,
+    /// Copies requests to another backend.
+    #[schemars(extend("x-gateway-unserved" = "mirrors are not served yet; the rule answers 500"))]
+    pub request_mirror: Option<Unserved>,
+    /// Answers with a redirect.
+    #[schemars(extend("x-gateway-unserved" = "redirects are not served yet; the rule answers 500"))]
+    pub request_redirect: Option<Unserved>,
+    /// Rewrites host or path.
+    #[serde(rename = "urlRewrite")]
+    #[schemars(extend("x-gateway-unserved" = "rewrites are not served yet; the rule answers 500"))]
+    pub url_rewrite: Option<Unserved>,
+    /// Cross-origin resource sharing.
+    #[schemars(extend("x-gateway-unserved" = "CORS is not served yet; the rule answers 500"))]
+    pub cors: Option<Unserved>,
+    /// Asks an external service (experimental channel).
+    #[schemars(extend("x-gateway-unserved" = "external authorisation is not served yet; the rule answers 500"))]
+    pub external_auth: Option<Unserved>,
+    /// A filter of an implementation.
+    #[schemars(extend("x-gateway-unserved" = "extension filters are not served yet; the rule answers 500"))]
+    pub extension_ref: Option<Unserved>,
+}
+
+/// Steps that Gateway API knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum HttpFilterType {
+    /// Edits the request's header.
+    RequestHeaderModifier,
+    /// Edits the response's header.
+    ResponseHeaderModifier,
+    /// Copies requests to another backend.
+    RequestMirror,
+    /// Answers with a redirect.
+    RequestRedirect,
+    /// Rewrites host or path.
+    #[serde(rename = "URLRewrite")]
+    UrlRewrite,
+    /// A filter of an implementation.
+    ExtensionRef,
+    /// Cross-origin resource sharing.
+    #[serde(rename = "CORS")]
+    Cors,
+    /// Asks an external service (experimental channel).
+    ExternalAuth,
+}
+
+impl HttpFilterType {
+    /// The text of the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RequestHeaderModifier => "RequestHeaderModifier",
+            Self::ResponseHeaderModifier => "ResponseHeaderModifier",
+            Self::RequestMirror => "RequestMirror",
+            Self::RequestRedirect => "RequestRedirect",
+            Self::UrlRewrite => "URLRewrite",
+            Self::ExtensionRef => "ExtensionRef",
+            Self::Cors => "CORS",
+            Self::ExternalAuth => "ExternalAuth",
+        }
+    }
+}
+
+/// A backend and its share.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BackendRef {
+    /// Group; by default the core group.
+    #[schemars(length(max = 253), regex(pattern = GROUP))]
+    pub group: Option<String>,
+    /// `Service` (the default), or `Backend` of group `gateway.envoyproxy.io`.
+    #[schemars(length(min = 1, max = 63), regex(pattern = KIND))]
+    pub kind: Option<String>,
+    /// Name of the backend.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Namespace; by default the route's. Another one needs a ReferenceGrant.
+    #[schemars(length(min = 1, max = 63), regex(pattern = NAMESPACE))]
+    pub namespace: Option<String>,
+    /// The Service's port; required for a Service.
+    #[schemars(range(min = 1))]
+    pub port: Option<u16>,
+    /// Share: weight over the sum of weights. By default 1; 0 means none.
+    #[schemars(range(max = 1_000_000))]
+    pub weight: Option<u32>,
+    /// Changes to requests that go to this backend.
+    #[serde(default)]
+    #[schemars(length(max = 16), extend("x-gateway-unserved" = "filters of one backend are not served yet; its share answers 500"))]
+    pub filters: Vec<HttpFilter>,
+}
+
+impl BackendRef {
+    /// The group, with its default.
+    pub fn group(&self) -> &str {
+        self.group.as_deref().unwrap_or_default()
+    }
+
+    /// The kind, with its default.
+    pub fn kind(&self) -> &str {
+        self.kind.as_deref().unwrap_or("Service")
+    }
+}
+
+/// How long a request may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HttpRouteTimeouts {
+    /// The whole request; `0s`: no limit. By default 15 s.
+    pub request: Option<Duration>,
+    /// One attempt at a backend; `0s`: no limit. Not longer than `request`.
+    pub backend_request: Option<Duration>,
+}
+
+impl Kind for HttpRoute {
+    const KIND: &'static str = "HTTPRoute";
+    const GROUP: &'static str = GATEWAY_GROUP;
+    const VERSIONS: &'static [&'static str] = &["v1", "v1beta1"];
+    const NAMESPACED: bool = true;
+    const CORE: bool = false;
+
+    fn check(&self) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        self.check_parents(&mut errors);
+        let rules = self.rules.as_deref().unwrap_or_default();
+        if rules.iter().map(|rule| rule.matches.len()).sum::<usize>() > 128 {
+            errors.push(FieldError::new("spec.rules", "more than 128 matches over all rules"));
+        }
+        for (index, rule) in rules.iter().enumerate() {
+            let path = format!("spec.rules[{index}]");
+            if rule.name.is_some() && rules[..index].iter().any(|earlier| earlier.name == rule.name) {
+                let message = "an earlier rule has this name; names are unique in a route";
+                errors.push(FieldError::new(format!("{path}.name"), message));
+            }
+            rule.check(&path, &mut errors);
+        }
+        errors
+    }
+}
+
+impl HttpRoute {
+    fn check_parents(&self, errors: &mut Vec<FieldError>) {
+        for (index, parent) in self.parent_refs.iter().enumerate() {
+            let same_parent = |other: &&ParentReference| {
+                other.group() == parent.group()
+                    && other.kind() == parent.kind()
+                    && other.namespace == parent.namespace
+                    && other.name == parent.name
+            };
+            let mut earlier = self.parent_refs[..index].iter().filter(same_parent).peekable();
+            if earlier.peek().is_none() {
+                continue;
+            }
+            let distinct = |other: &ParentReference| {
+                (other.section_name.is_some() || other.port.is_some())
+                    && (parent.section_name.is_some() || parent.port.is_some())
+                    && (&other.section_name, other.port) != (&parent.section_name, parent.port)
+            };
+            if !earlier.all(distinct) {
+                let message = "several references to one parent must each name another sectionName or port";
+                errors.push(FieldError::new(format!("spec.parentRefs[{index}]"), message));
+            }
+        }
+    }
+}
+
+impl HttpRouteRule {
+    fn check(&self, path: &str, errors: &mut Vec<FieldError>) {
+        for (index, entry) in self.matches.iter().enumerate() {
+            if let Some(condition) = &entry.path {
+                condition.check(&format!("{path}.matches[{index}].path.value"), errors);
+            }
+        }
+        check_filters(&self.filters, &format!("{path}.filters"), errors);
+        let redirects =
+            self.filters.iter().any(|filter| filter.filter_type == HttpFilterType::RequestRedirect);
+        if redirects && !self.backend_refs.is_empty() {
+            let message = "a rule that redirects has no backends";
+            errors.push(FieldError::new(format!("{path}.backendRefs"), message));
+        }
+        for (index, backend) in self.backend_refs.iter().enumerate() {
+            let path = format!("{path}.backendRefs[{index}]");
+            if backend.group().is_empty() && backend.kind() == "Service" && backend.port.is_none() {
+                errors.push(FieldError::new(format!("{path}.port"), "a Service needs a port"));
+            }
+            check_filters(&backend.filters, &format!("{path}.filters"), errors);
+        }
+        if let Some(HttpRouteTimeouts { request: Some(request), backend_request: Some(backend) }) =
+            self.timeouts
+            && let Some(limit) = request.limit()
+            && backend.std() > limit
+        {
+            let message = format!("{backend} is longer than timeouts.request, which is {request}");
+            errors.push(FieldError::new(format!("{path}.timeouts.backendRequest"), message));
+        }
+    }
+}
+
+impl HttpPathMatch {
+    fn check(&self, path: &str, errors: &mut Vec<FieldError>) {
+        let value = self.value.as_deref().unwrap_or("/");
+        if self.match_type == Some(PathMatchType::RegularExpression) {
+            return;
+        }
+        if !value.starts_with('/') {
+            errors.push(FieldError::new(path, format!("`{value}` does not start with `/`")));
+        }
+        for bad in ["//", "/./", "/../", "%2f", "%2F", "#"] {
+            if value.contains(bad) {
+                errors.push(FieldError::new(
+                    path,
+                    format!("`{value}` contains `{bad}`, which no request path keeps"),
+                ));
+            }
+        }
+        for bad in ["/.", "/.."] {
+            if value.ends_with(bad) {
+                errors.push(FieldError::new(
+                    path,
+                    format!("`{value}` ends with `{bad}`, which no request path keeps"),
+                ));
+            }
+        }
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@%".contains(&b);
+        if let Some(bad) = value.chars().find(|c| !c.is_ascii() || !allowed(*c as u8)).filter(|c| *c != '#') {
+            let message = format!("`{value}` contains `{bad}`, which a path holds percent-encoded only");
+            errors.push(FieldError::new(path, message));
+        }
+    }
+}
+
+fn check_filters(filters: &[HttpFilter], path: &str, errors: &mut Vec<FieldError>) {
+    for (index, filter) in filters.iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        let settings = [
+            (
+                HttpFilterType::RequestHeaderModifier,
+                "requestHeaderModifier",
+                filter.request_header_modifier.is_some(),
+            ),
+            (
+                HttpFilterType::ResponseHeaderModifier,
+                "responseHeaderModifier",
+                filter.response_header_modifier.is_some(),
+            ),
+            (HttpFilterType::RequestMirror, "requestMirror", filter.request_mirror.is_some()),
+            (HttpFilterType::RequestRedirect, "requestRedirect", filter.request_redirect.is_some()),
+            (HttpFilterType::UrlRewrite, "urlRewrite", filter.url_rewrite.is_some()),
+            (HttpFilterType::Cors, "cors", filter.cors.is_some()),
+            (HttpFilterType::ExternalAuth, "externalAuth", filter.external_auth.is_some()),
+            (HttpFilterType::ExtensionRef, "extensionRef", filter.extension_ref.is_some()),
+        ];
+        for (kind, field, given) in settings {
+            if kind == filter.filter_type && !given {
+                let message = format!("type {} needs `{field}`", kind.as_str());
+                errors.push(FieldError::new(&path, message));
+            }
+            if kind != filter.filter_type && given {
+                let message = format!("`{field}` does not go with type {}", filter.filter_type.as_str());
+                errors.push(FieldError::new(format!("{path}.{field}"), message));
+            }
+        }
+        let repeatable =
+            matches!(filter.filter_type, HttpFilterType::RequestMirror | HttpFilterType::ExtensionRef);
+        if !repeatable && filters[..index].iter().any(|earlier| earlier.filter_type == filter.filter_type) {
+            let message = format!("{} stands twice", filter.filter_type.as_str());
+            errors.push(FieldError::new(format!("{path}.type"), message));
+        }
+    }
+    let has = |wanted| filters.iter().any(|filter| filter.filter_type == wanted);
+    if has(HttpFilterType::RequestRedirect) && has(HttpFilterType::UrlRewrite) {
+        errors.push(FieldError::new(path, "RequestRedirect and URLRewrite exclude each other"));
+    }
+}
