@@ -29,6 +29,7 @@ pub use diagnostic::{Diagnostic, Origin, Position, Severity};
 pub use excerpt::excerpt;
 pub use loader::Loader;
 pub use modelled::schema;
+pub use nearest::did_you_mean;
 pub use object::{Meta, Object, ObjectId, Positions, SpecState, Timestamp};
 pub use set::ManifestSet;
 pub use state::{LoaderState, StoredObject};

@@ -9,8 +9,8 @@ pub(crate) fn nearest<'a>(found: &str, candidates: impl IntoIterator<Item = &'a 
         .map(|(_, candidate)| candidate)
 }
 
-/// `, did you mean ...?`, or nothing.
-pub(crate) fn did_you_mean<'a>(found: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+/// `, did you mean ...?` for the candidate that was probably meant, or nothing.
+pub fn did_you_mean<'a>(found: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     nearest(found, candidates).map_or_else(String::new, |name| format!(", did you mean `{name}`?"))
 }
 

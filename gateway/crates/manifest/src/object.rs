@@ -113,6 +113,11 @@ impl Positions {
     pub fn nearest(&self, path: &str) -> Option<Position> {
         self.0.as_ref().map(|root| root.nearest(path))
     }
+
+    /// The text at a path, typed or not: what can still be told of an object that was refused.
+    pub fn text(&self, path: &str) -> Option<&str> {
+        self.0.as_ref()?.at(path)?.text()
+    }
 }
 
 impl<T> Object<T> {

@@ -1,0 +1,118 @@
+use manifest::{ManifestSet, Severity, did_you_mean, kind::Gateway};
+
+use super::{Addresses, Classes, ListenerState, addresses, classes, ports};
+use crate::{
+    HostFacts,
+    index::{InForce, Index, Key, seniority},
+    report::Report,
+    status::GatewayReason,
+};
+
+/// A Gateway of a class that is ours.
+#[derive(Debug)]
+pub(crate) struct GatewayState<'a> {
+    pub(crate) gateway: InForce<'a, Gateway>,
+    /// The controller name that its class was given to us by.
+    pub(crate) controller: &'a str,
+    /// Accepted is False: nothing of it is served.
+    pub(crate) refusal: Option<(GatewayReason, String)>,
+    pub(crate) addresses: Addresses,
+    pub(crate) listeners: Vec<ListenerState<'a>>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Every Gateway that is ours, from the oldest to the youngest.
+pub(crate) fn gateways<'a>(
+    set: &'a ManifestSet,
+    index: &Index<'a>,
+    classes: &Classes<'a>,
+    pool: &[ipnet::IpNet],
+    facts: &HostFacts,
+    report: &mut Report,
+) -> Vec<GatewayState<'a>> {
+    let mut ours: Vec<(InForce<'a, Gateway>, &'a str)> = Vec::new();
+    for gateway in index.gateways.values() {
+        let class = &gateway.spec.gateway_class_name;
+        match classes.controller(class) {
+            Some(controller) => ours.push((*gateway, controller)),
+            None => explain_foreign(set, *gateway, classes, report),
+        }
+    }
+    ours.sort_by_key(|(gateway, _)| seniority(gateway.object));
+    let objects: Vec<_> = ours.iter().map(|(gateway, _)| *gateway).collect();
+    let addresses = addresses::assign(&objects, pool, facts);
+    let mut states: Vec<GatewayState<'a>> = ours
+        .into_iter()
+        .zip(addresses)
+        .map(|((gateway, controller), addresses)| {
+            let mut warnings = Vec::new();
+            let refusal = refusal(set, gateway, &addresses, &mut warnings);
+            let listeners = ListenerState::all(gateway, index, report);
+            GatewayState { gateway, controller, refusal, addresses, listeners, warnings }
+        })
+        .collect();
+    for state in states.iter_mut().filter(|state| state.refusal.is_some()) {
+        state.addresses.bound.clear();
+    }
+    ports::settle(&mut states);
+    states
+}
+
+impl GatewayState<'_> {
+    pub(crate) fn key(&self) -> Key<'_> {
+        self.gateway.key()
+    }
+
+    /// Whether any of its listeners serves requests.
+    pub(crate) fn is_served(&self) -> bool {
+        self.refusal.is_none() && self.listeners.iter().any(ListenerState::is_programmed)
+    }
+}
+
+fn explain_foreign(
+    set: &ManifestSet,
+    gateway: InForce<'_, Gateway>,
+    classes: &Classes<'_>,
+    report: &mut Report,
+) {
+    let class = gateway.spec.gateway_class_name.as_str();
+    let names: Vec<&str> = set.gateway_classes.iter().map(|class| &*class.id.name).collect();
+    let (severity, message) = if classes.0.contains_key(class) {
+        (Severity::Error, format!("GatewayClass {class} is not accepted, so the Gateway is not served"))
+    } else if names.contains(&class) {
+        (
+            Severity::Note,
+            format!("GatewayClass {class} belongs to another controller; the Gateway is left alone"),
+        )
+    } else {
+        let hint = did_you_mean(class, names);
+        (Severity::Error, format!("there is no GatewayClass {class}{hint}, so the Gateway is not served"))
+    };
+    report.add(severity, gateway.object, "spec.gatewayClassName", "GatewayClassNotFound", message);
+}
+
+fn refusal(
+    set: &ManifestSet,
+    gateway: InForce<'_, Gateway>,
+    addresses: &Addresses,
+    warnings: &mut Vec<String>,
+) -> Option<(GatewayReason, String)> {
+    let parameters = gateway
+        .spec
+        .infrastructure
+        .as_ref()
+        .and_then(|infrastructure| infrastructure.parameters_ref.as_ref());
+    if let Some(reference) = parameters {
+        let namespace = &gateway.object.id.namespace;
+        if !classes::is_there(&set.unmodelled, &reference.group, &reference.kind, namespace, &reference.name)
+        {
+            let message = format!(
+                "There is no {} {namespace}/{} of group {}.",
+                reference.kind, reference.name, reference.group
+            );
+            return Some((GatewayReason::InvalidParameters, message));
+        }
+        warnings.push(classes::no_effect("spec.infrastructure.parametersRef", &reference.kind));
+    }
+    addresses.unsupported.clone().map(|message| (GatewayReason::UnsupportedAddress, message))
+}

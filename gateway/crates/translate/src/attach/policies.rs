@@ -1,0 +1,216 @@
+use std::collections::BTreeMap;
+
+use ir::Protocol;
+use manifest::{ManifestSet, Object, Severity, did_you_mean, kind::ClientTrafficPolicy};
+
+use super::{
+    GatewayState,
+    targets::{Target, targets},
+};
+use crate::{
+    index::{Index, names_in, seniority},
+    report::{Report, line},
+    status::{PolicyReason, Reason},
+};
+
+/// A listener: place of its Gateway among those that are ours, place in the Gateway.
+pub(crate) type ListenerPlace = (usize, usize);
+
+/// A ClientTrafficPolicy and what became of it at each of its targets.
+#[derive(Debug)]
+pub(crate) struct PolicyState<'a> {
+    pub(crate) policy: &'a Object<ClientTrafficPolicy>,
+    pub(crate) ancestors: Vec<Ancestor<'a>>,
+}
+
+/// A target of a policy.
+#[derive(Debug)]
+pub(crate) struct Ancestor<'a> {
+    /// `None`: there is no such Gateway.
+    pub(crate) gateway: Option<usize>,
+    pub(crate) name: &'a str,
+    pub(crate) section: Option<&'a str>,
+    /// Accepted is False, and the policy has no effect here.
+    pub(crate) refusal: Option<(PolicyReason, String)>,
+    /// Overridden is True.
+    pub(crate) overridden: Option<String>,
+    /// The listeners that it governs through this target.
+    pub(crate) governs: Vec<ListenerPlace>,
+}
+
+/// Every policy, from the oldest to the youngest, and what governs each listener.
+#[derive(Debug)]
+pub(crate) struct Policies<'a> {
+    pub(crate) policies: Vec<PolicyState<'a>>,
+    /// The place of the policy that governs a listener.
+    pub(crate) effective: BTreeMap<ListenerPlace, usize>,
+}
+
+impl<'a> Policies<'a> {
+    /// Attaches all policies: first those of single listeners, then those of whole Gateways, each from the
+    /// oldest to the youngest. What is claimed is claimed before anyone asks whether the policy is any good.
+    pub(crate) fn new(
+        set: &'a ManifestSet,
+        gateways: &[GatewayState<'a>],
+        index: &Index<'a>,
+        report: &mut Report,
+    ) -> Self {
+        let mut objects: Vec<_> = set.client_traffic_policies.iter().collect();
+        objects.sort_by_key(|policy| seniority(policy));
+        let mut attachment = Attachment { gateways, sections: BTreeMap::new(), whole: BTreeMap::new() };
+        let mut policies: Vec<PolicyState<'a>> =
+            objects.into_iter().map(|policy| PolicyState { policy, ancestors: Vec::new() }).collect();
+        for state in &mut policies {
+            state.ancestors = find(state.policy, gateways, index, report);
+        }
+        let mut effective = BTreeMap::new();
+        for sections in [true, false] {
+            for (place, state) in policies.iter_mut().enumerate() {
+                let policy = state.policy;
+                for ancestor in
+                    state.ancestors.iter_mut().filter(|ancestor| ancestor.section.is_some() == sections)
+                {
+                    attachment.settle(policy, ancestor);
+                    effective.extend(ancestor.governs.iter().map(|listener| (*listener, place)));
+                }
+            }
+        }
+        Self { policies, effective }
+    }
+}
+
+/// The ancestors of a policy: its targets, but for Gateways that are left to another controller.
+fn find<'a>(
+    policy: &'a Object<ClientTrafficPolicy>,
+    gateways: &[GatewayState<'a>],
+    index: &Index<'a>,
+    report: &mut Report,
+) -> Vec<Ancestor<'a>> {
+    let mut ancestors = Vec::new();
+    for target in targets(policy) {
+        let Target { path, kind, name, section } = target;
+        let mut ancestor =
+            Ancestor { gateway: None, name, section, refusal: None, overridden: None, governs: Vec::new() };
+        let key = (&*policy.id.namespace, name);
+        if kind != "Gateway" {
+            let message =
+                format!("targets of kind {kind} are not modelled yet; the policy has no effect there");
+            report.add(Severity::Warning, policy, &format!("{path}.kind"), "Unserved", message);
+            continue;
+        }
+        ancestor.gateway = gateways.iter().position(|gateway| gateway.key() == key);
+        let problem = match ancestor.gateway {
+            Some(gateway) => {
+                missing_section(&gateways[gateway], section).map(|message| ("sectionName", message))
+            }
+            None if index.gateways.contains_key(&key) => continue,
+            None => {
+                let hint = did_you_mean(name, names_in(&index.gateways, key.0));
+                Some(("name", format!("There is no Gateway {}/{name}{hint}.", key.0)))
+            }
+        };
+        if let Some((field, message)) = problem {
+            let reason = PolicyReason::TargetNotFound;
+            report.add(Severity::Error, policy, &format!("{path}.{field}"), reason.text(), line(&message));
+            ancestor.refusal = Some((reason, message));
+        }
+        ancestors.push(ancestor);
+    }
+    ancestors
+}
+
+fn missing_section(gateway: &GatewayState<'_>, section: Option<&str>) -> Option<String> {
+    let section = section?;
+    let names: Vec<&str> = gateway.listeners.iter().map(|listener| listener.spec.name.as_str()).collect();
+    let (namespace, name) = gateway.key();
+    (!names.contains(&section)).then(|| {
+        let hint = did_you_mean(section, names.iter().copied());
+        format!("There is no listener {section} in Gateway {namespace}/{name}{hint}.")
+    })
+}
+
+/// Who has claimed what so far.
+struct Attachment<'s, 'a> {
+    gateways: &'s [GatewayState<'a>],
+    sections: BTreeMap<ListenerPlace, &'a Object<ClientTrafficPolicy>>,
+    whole: BTreeMap<usize, &'a Object<ClientTrafficPolicy>>,
+}
+
+impl<'a> Attachment<'_, 'a> {
+    fn settle(&mut self, policy: &'a Object<ClientTrafficPolicy>, ancestor: &mut Ancestor<'a>) {
+        let (Some(gateway), None) = (ancestor.gateway, &ancestor.refusal) else { return };
+        let state = &self.gateways[gateway];
+        let listener = ancestor
+            .section
+            .and_then(|section| state.listeners.iter().position(|listener| listener.spec.name == section));
+        match listener {
+            Some(listener) => self.settle_section(policy, ancestor, (gateway, listener)),
+            None => self.settle_whole(policy, ancestor, gateway),
+        }
+    }
+
+    fn settle_section(
+        &mut self,
+        policy: &'a Object<ClientTrafficPolicy>,
+        ancestor: &mut Ancestor<'a>,
+        place: ListenerPlace,
+    ) {
+        if let Some(older) = self.sections.get(&place) {
+            ancestor.refusal = Some(conflict(older, "listener"));
+            return;
+        }
+        self.sections.insert(place, policy);
+        let listeners = &self.gateways[place.0].listeners;
+        let mine = &listeners[place.1];
+        let sharing: Vec<&str> = listeners
+            .iter()
+            .filter(|other| {
+                other.is_valid() && other.spec.port == mine.spec.port && other.spec.name != mine.spec.name
+            })
+            .map(|other| other.spec.name.as_str())
+            .collect();
+        if mine.protocol == Some(Protocol::Http) && !sharing.is_empty() {
+            let message = format!(
+                "Port {} in clear text is shared with listeners {}, and a connection belongs to all of them: target the \
+                 whole Gateway. Until then this listener has no client policy at all.",
+                mine.spec.port,
+                sharing.join(", ")
+            );
+            ancestor.refusal = Some((PolicyReason::Invalid, message));
+            return;
+        }
+        ancestor.governs.push(place);
+    }
+
+    fn settle_whole(
+        &mut self,
+        policy: &'a Object<ClientTrafficPolicy>,
+        ancestor: &mut Ancestor<'a>,
+        gateway: usize,
+    ) {
+        if let Some(older) = self.whole.get(&gateway) {
+            ancestor.refusal = Some(conflict(older, "Gateway"));
+            return;
+        }
+        self.whole.insert(gateway, policy);
+        let mut overriding = Vec::new();
+        for (listener, state) in self.gateways[gateway].listeners.iter().enumerate() {
+            match self.sections.get(&(gateway, listener)) {
+                Some(section) => overriding.push(format!("{} ({})", state.spec.name, section.id.name)),
+                None => ancestor.governs.push((gateway, listener)),
+            }
+        }
+        if !overriding.is_empty() {
+            let message = format!("Listeners with a policy of their own: {}.", overriding.join(", "));
+            ancestor.overridden = Some(message);
+        }
+    }
+}
+
+fn conflict(older: &Object<ClientTrafficPolicy>, what: &str) -> (PolicyReason, String) {
+    let message = format!(
+        "ClientTrafficPolicy {}/{} is attached to this {what} already: the older one holds, equal ages go by name.",
+        older.id.namespace, older.id.name
+    );
+    (PolicyReason::Conflicted, message)
+}

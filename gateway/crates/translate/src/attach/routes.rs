@@ -1,0 +1,168 @@
+use ir::Hostname;
+use manifest::{
+    ManifestSet, Severity, did_you_mean,
+    kind::{GATEWAY_GROUP, HttpRoute, ParentReference, RouteNamespacesFrom},
+};
+
+use super::{GatewayState, ListenerPlace, ListenerState};
+use crate::{
+    index::{InForce, Index, names_in, seniority},
+    report::Report,
+    status::RouteReason,
+};
+
+/// An HTTPRoute and what became of it at each of its parents.
+#[derive(Debug)]
+pub(crate) struct RouteState<'a> {
+    pub(crate) route: InForce<'a, HttpRoute>,
+    pub(crate) parents: Vec<Parent<'a>>,
+}
+
+/// A parent that is ours.
+#[derive(Debug)]
+pub(crate) struct Parent<'a> {
+    pub(crate) reference: &'a ParentReference,
+    pub(crate) gateway: usize,
+    /// Accepted is False.
+    pub(crate) refusal: Option<(RouteReason, String)>,
+    /// The listeners that it is attached to, each with the hosts that it serves there (`None`: any host).
+    pub(crate) listeners: Vec<(ListenerPlace, Vec<Option<Hostname>>)>,
+}
+
+/// Every route that names a Gateway of ours, from the oldest to the youngest.
+pub(crate) fn routes<'a>(
+    set: &'a ManifestSet,
+    gateways: &[GatewayState<'a>],
+    index: &Index<'a>,
+    report: &mut Report,
+) -> Vec<RouteState<'a>> {
+    let mut routes: Vec<_> = set.http_routes.iter().filter_map(InForce::of).collect();
+    routes.sort_by_key(|route| seniority(route.object));
+    routes
+        .into_iter()
+        .map(|route| {
+            let parents = route.spec.parent_refs.iter().enumerate();
+            let parents = parents
+                .filter_map(|(place, reference)| parent(route, reference, place, gateways, index, report));
+            RouteState { route, parents: parents.collect() }
+        })
+        .collect()
+}
+
+fn parent<'a>(
+    route: InForce<'a, HttpRoute>,
+    reference: &'a ParentReference,
+    place: usize,
+    gateways: &[GatewayState<'a>],
+    index: &Index<'a>,
+    report: &mut Report,
+) -> Option<Parent<'a>> {
+    let path = format!("spec.parentRefs[{place}]");
+    if (reference.group(), reference.kind()) != (GATEWAY_GROUP, "Gateway") {
+        let message = format!("parents of kind {} are not modelled yet", reference.kind());
+        report.add(Severity::Warning, route.object, &format!("{path}.kind"), "Unserved", message);
+        return None;
+    }
+    let namespace = reference.namespace.as_deref().unwrap_or(&route.object.id.namespace);
+    let key = (namespace, reference.name.as_str());
+    let Some(gateway) = gateways.iter().position(|gateway| gateway.key() == key) else {
+        if !index.gateways.contains_key(&key) {
+            let hint = did_you_mean(key.1, names_in(&index.gateways, namespace));
+            let message = format!("there is no Gateway {namespace}/{}{hint}", key.1);
+            report.add(Severity::Error, route.object, &format!("{path}.name"), "NoMatchingParent", message);
+        }
+        return None;
+    };
+    let attached = attach(route, reference, gateway, &gateways[gateway], index);
+    let (refusal, listeners) = match attached {
+        Ok(listeners) => (None, listeners),
+        Err(refusal) => (Some(refusal), Vec::new()),
+    };
+    Some(Parent { reference, gateway, refusal, listeners })
+}
+
+type Attached = Vec<(ListenerPlace, Vec<Option<Hostname>>)>;
+
+fn attach(
+    route: InForce<'_, HttpRoute>,
+    reference: &ParentReference,
+    gateway: usize,
+    state: &GatewayState<'_>,
+    index: &Index<'_>,
+) -> Result<Attached, (RouteReason, String)> {
+    let (namespace, name) = state.key();
+    let meant = |listener: &&(usize, &ListenerState<'_>)| {
+        let spec = listener.1.spec;
+        reference.section_name.as_ref().is_none_or(|section| *section == spec.name)
+            && reference.port.is_none_or(|port| port == spec.port)
+    };
+    let listeners: Vec<_> = state.listeners.iter().enumerate().collect();
+    let named: Vec<_> = listeners.iter().filter(meant).collect();
+    if named.is_empty() {
+        let names = state.listeners.iter().map(|listener| listener.spec.name.as_str());
+        let section = reference.section_name.as_deref().unwrap_or_default();
+        let hint = did_you_mean(section, names);
+        let message =
+            format!("No listener of Gateway {namespace}/{name} has this sectionName and port{hint}.");
+        return Err((RouteReason::NoMatchingParent, message));
+    }
+    let open: Vec<_> = named
+        .into_iter()
+        .filter(|(_, listener)| {
+            listener.takes_routes && admits(listener, namespace, &route.object.id.namespace, index)
+        })
+        .collect();
+    if open.is_empty() {
+        let message = format!(
+            "No listener that is meant takes HTTPRoutes from namespace {} (allowedRoutes).",
+            route.object.id.namespace
+        );
+        return Err((RouteReason::NotAllowedByListeners, message));
+    }
+    let attached: Attached = open
+        .into_iter()
+        .map(|(place, listener)| ((gateway, *place), hosts(route.spec, listener.spec.hostname.as_ref())))
+        .filter(|(_, hosts)| !hosts.is_empty())
+        .collect();
+    if attached.is_empty() {
+        let message =
+            "No hostname of the route falls under the hostname of a listener that is meant.".to_owned();
+        return Err((RouteReason::NoMatchingListenerHostname, message));
+    }
+    Ok(attached)
+}
+
+fn admits(listener: &ListenerState<'_>, own: &str, namespace: &str, index: &Index<'_>) -> bool {
+    let rule = listener.spec.allowed_routes.as_ref().and_then(|allowed| allowed.namespaces.as_ref());
+    match rule.and_then(|rule| rule.from).unwrap_or_default() {
+        RouteNamespacesFrom::All => true,
+        RouteNamespacesFrom::Same => own == namespace,
+        RouteNamespacesFrom::Selector => {
+            let Some(selector) = rule.and_then(|rule| rule.selector.as_ref()) else { return false };
+            // A namespace without an object of its own has the one label that every namespace has.
+            let mut labels =
+                index.namespaces.get(namespace).map(|object| object.meta.labels.clone()).unwrap_or_default();
+            labels.insert("kubernetes.io/metadata.name".to_owned(), namespace.to_owned());
+            selector.matches(&labels)
+        }
+    }
+}
+
+/// The hosts that a route serves on a listener; none: it is not attached.
+fn hosts(route: &HttpRoute, listener: Option<&Hostname>) -> Vec<Option<Hostname>> {
+    if route.hostnames.is_empty() {
+        return vec![listener.cloned()];
+    }
+    let mut hosts: Vec<Option<Hostname>> = route
+        .hostnames
+        .iter()
+        .filter_map(|mine| match listener {
+            Some(listener) => mine.intersection(listener).cloned(),
+            None => Some(mine.clone()),
+        })
+        .map(Some)
+        .collect();
+    hosts.sort();
+    hosts.dedup();
+    hosts
+}

@@ -1,0 +1,49 @@
+use std::collections::BTreeSet;
+
+use manifest::{Object, kind::ClientTrafficPolicy};
+
+/// What a policy names, in its own namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Target<'a> {
+    /// Where the reference stands in the policy.
+    pub(super) path: String,
+    pub(super) kind: &'a str,
+    pub(super) name: &'a str,
+    pub(super) section: Option<&'a str>,
+}
+
+/// Every target once, in the policy's order. Of a policy that was refused, what can still be told from its text:
+/// its targets are what must not be served as if there were no policy.
+pub(super) fn targets(policy: &Object<ClientTrafficPolicy>) -> Vec<Target<'_>> {
+    let all = match policy.spec.in_force() {
+        Some(spec) => of_spec(spec),
+        None => of_text(policy),
+    };
+    let mut seen = BTreeSet::new();
+    all.into_iter().filter(|target| seen.insert((target.kind, target.name, target.section))).collect()
+}
+
+fn of_spec(spec: &ClientTrafficPolicy) -> Vec<Target<'_>> {
+    let singular = spec.target_ref.iter().map(|target| ("spec.targetRef".to_owned(), target));
+    let plural = spec.target_refs.iter().enumerate();
+    singular
+        .chain(plural.map(|(place, target)| (format!("spec.targetRefs[{place}]"), target)))
+        .map(|(path, target)| Target {
+            path,
+            kind: &target.kind,
+            name: &target.name,
+            section: target.section_name.as_deref(),
+        })
+        .collect()
+}
+
+fn of_text(policy: &Object<ClientTrafficPolicy>) -> Vec<Target<'_>> {
+    let at = |path: String| {
+        let text = |field: &str| policy.positions.text(&format!("{path}.{field}"));
+        let (kind, name, section) = (text("kind")?, text("name")?, text("sectionName"));
+        Some(Target { path, kind, name, section })
+    };
+    // The schema allows 16.
+    let plural = (0..16).map(|place| format!("spec.targetRefs[{place}]"));
+    std::iter::once("spec.targetRef".to_owned()).chain(plural).filter_map(at).collect()
+}

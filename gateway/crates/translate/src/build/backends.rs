@@ -1,0 +1,235 @@
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use ir::{Endpoint, EndpointAddress, Upstream, UpstreamId, UpstreamProtocol, UpstreamSettings};
+use manifest::{
+    ManifestSet, Object, did_you_mean,
+    kind::{
+        AddressType, Backend, BackendAppProtocol, BackendEndpoint, BackendRef, BackendType,
+        ENVOY_GATEWAY_GROUP, EndpointSlice, Service, ServicePort, ServiceType,
+    },
+};
+
+use crate::{
+    index::{Index, names_in},
+    status::{BackendReason, RouteReason},
+};
+
+/// Why a reference to a backend leads nowhere.
+pub(crate) type Refusal = (RouteReason, String);
+
+/// What backend references come to; equal upstreams are one.
+#[derive(Debug)]
+pub(crate) struct Upstreams<'i, 'a> {
+    index: &'i Index<'a>,
+    interned: BTreeMap<Arc<str>, Arc<Upstream>>,
+}
+
+impl<'i, 'a> Upstreams<'i, 'a> {
+    pub(crate) fn new(index: &'i Index<'a>) -> Self {
+        Self { index, interned: BTreeMap::new() }
+    }
+
+    /// What a rule's reference, in a route of that namespace, comes to. An upstream may be without endpoints.
+    pub(super) fn resolve(
+        &mut self,
+        namespace: &str,
+        reference: &BackendRef,
+    ) -> Result<Arc<Upstream>, Refusal> {
+        let own = namespace;
+        let namespace = reference.namespace.as_deref().unwrap_or(own);
+        let (group, kind, name) = (reference.group(), reference.kind(), reference.name.as_str());
+        let is_service = match (group, kind) {
+            ("", "Service") => true,
+            (ENVOY_GATEWAY_GROUP, "Backend") => false,
+            _ => {
+                let message = format!(
+                    "{kind} of group `{group}` is no backend; expected Service or Backend of group {ENVOY_GATEWAY_GROUP}."
+                );
+                return Err((RouteReason::InvalidKind, message));
+            }
+        };
+        if namespace != own {
+            let message = format!(
+                "{kind} {namespace}/{name} is in another namespace, and no ReferenceGrant permits its use."
+            );
+            return Err((RouteReason::RefNotPermitted, message));
+        }
+        if is_service { self.service(namespace, name, reference.port) } else { self.backend(namespace, name) }
+    }
+
+    fn service(&mut self, namespace: &str, name: &str, port: Option<u16>) -> Result<Arc<Upstream>, Refusal> {
+        let Some(service) = self.index.services.get(&(namespace, name)) else {
+            let hint = did_you_mean(name, names_in(&self.index.services, namespace));
+            return Err((
+                RouteReason::BackendNotFound,
+                format!("There is no Service {namespace}/{name}{hint}."),
+            ));
+        };
+        let number = port.unwrap_or_default();
+        let port = tcp_port(service.spec, number).ok_or_else(|| {
+            let ports: Vec<String> = service.spec.ports.iter().map(|port| port.port.to_string()).collect();
+            let ports = if ports.is_empty() { "none".to_owned() } else { ports.join(", ") };
+            let message = format!("Service {namespace}/{name} has no TCP port {number}; it has {ports}.");
+            (RouteReason::PortNotFound, message)
+        })?;
+        let slices = self.index.slices.get(&(namespace, name)).map(Vec::as_slice).unwrap_or_default();
+        let protocol = service_protocol(port, slices).map_err(|spoken| {
+            let message = format!("Service {namespace}/{name} port {number}: `{spoken}` needs TLS to backends, which is not served yet.");
+            (RouteReason::UnsupportedProtocol, message)
+        })?;
+        let endpoints = if service.spec.service_type == Some(ServiceType::ExternalName) {
+            service.spec.external_name.iter().map(|name| named(name, number)).collect()
+        } else {
+            slices.iter().flat_map(|slice| of_slice(slice, port)).collect()
+        };
+        Ok(self.intern(format!("Service {namespace}/{name}:{number}"), protocol, endpoints))
+    }
+
+    fn backend(&mut self, namespace: &str, name: &str) -> Result<Arc<Upstream>, Refusal> {
+        let Some(backend) = self.index.backends.get(&(namespace, name)) else {
+            let hint = did_you_mean(name, names_in(&self.index.backends, namespace));
+            return Err((
+                RouteReason::BackendNotFound,
+                format!("There is no Backend {namespace}/{name}{hint}."),
+            ));
+        };
+        if let Some((reason, message)) = unserved(backend.spec) {
+            return Err((reason, format!("Backend {namespace}/{name}: {message}.")));
+        }
+        let h2c = backend.spec.app_protocols.contains(&BackendAppProtocol::H2c);
+        let protocol = if h2c { UpstreamProtocol::H2c } else { UpstreamProtocol::Http1 };
+        let endpoints = backend.spec.endpoints.iter().filter_map(of_backend).collect();
+        Ok(self.intern(format!("Backend {namespace}/{name}"), protocol, endpoints))
+    }
+
+    fn intern(
+        &mut self,
+        name: String,
+        protocol: UpstreamProtocol,
+        mut endpoints: Vec<Endpoint>,
+    ) -> Arc<Upstream> {
+        endpoints.sort();
+        endpoints.dedup();
+        // The settings are the same for all so far; once they are not, they are a part of the id.
+        let id: Arc<str> = match protocol {
+            UpstreamProtocol::Http1 => format!("{name} HTTP/1.1").into(),
+            UpstreamProtocol::H2c => format!("{name} h2c").into(),
+        };
+        let upstream = || Upstream {
+            id: UpstreamId(Arc::clone(&id)),
+            name: name.as_str().into(),
+            endpoints,
+            protocol,
+            settings: UpstreamSettings::default(),
+        };
+        Arc::clone(self.interned.entry(Arc::clone(&id)).or_insert_with(|| Arc::new(upstream())))
+    }
+}
+
+fn tcp_port(service: &Service, number: u16) -> Option<&ServicePort> {
+    let is_tcp = |port: &&ServicePort| port.protocol.as_deref().unwrap_or("TCP") == "TCP";
+    service.ports.iter().filter(is_tcp).find(|port| port.port == number)
+}
+
+/// What is spoken on a Service's port. Fails with its name where it needs TLS.
+fn service_protocol(port: &ServicePort, slices: &[&EndpointSlice]) -> Result<UpstreamProtocol, String> {
+    let from_slices =
+        || slices.iter().flat_map(|slice| &slice.ports).filter(|other| is_named(&other.name, port));
+    let spoken =
+        port.app_protocol.as_deref().or_else(|| from_slices().find_map(|port| port.app_protocol.as_deref()));
+    match spoken {
+        Some("kubernetes.io/h2c" | "grpc") => Ok(UpstreamProtocol::H2c),
+        Some(secure @ ("https" | "kubernetes.io/wss")) => Err(secure.to_owned()),
+        _ => Ok(UpstreamProtocol::Http1),
+    }
+}
+
+fn is_named(name: &Option<String>, port: &ServicePort) -> bool {
+    name.as_deref().unwrap_or_default() == port.name.as_deref().unwrap_or_default()
+}
+
+fn of_slice(slice: &EndpointSlice, port: &ServicePort) -> Vec<Endpoint> {
+    let named_port = slice.ports.iter().find(|other| is_named(&other.name, port));
+    let Some(number) = named_port.and_then(|port| port.port) else { return Vec::new() };
+    slice
+        .endpoints
+        .iter()
+        .filter(|endpoint| endpoint.conditions.ready.unwrap_or(true))
+        .filter_map(|endpoint| endpoint.addresses.first())
+        .filter_map(|address| match slice.address_type {
+            AddressType::IPv4 | AddressType::IPv6 => at(address.parse().ok()?, number),
+            AddressType::Fqdn => Some(named(address, number)),
+        })
+        .collect()
+}
+
+fn of_backend(endpoint: &BackendEndpoint) -> Option<Endpoint> {
+    let BackendEndpoint { fqdn, ip, unix, hostname: _, zone: _ } = endpoint;
+    if let Some(fqdn) = fqdn {
+        return Some(named(&fqdn.hostname, fqdn.port));
+    }
+    if let Some(ip) = ip {
+        return at(ip.address.parse().ok()?, ip.port);
+    }
+    unix.as_ref().map(|unix| Endpoint { address: EndpointAddress::Unix(unix.path.clone()) })
+}
+
+fn at(address: IpAddr, port: u16) -> Option<Endpoint> {
+    let address = SocketAddr::new(address, port);
+    Some(Endpoint { address: EndpointAddress::Ip(address) })
+}
+
+fn named(name: &str, port: u16) -> Endpoint {
+    let address = match name.parse::<IpAddr>() {
+        Ok(address) => EndpointAddress::Ip(SocketAddr::new(address, port)),
+        Err(_) => {
+            let host = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase().into();
+            EndpointAddress::Dns { host, port }
+        }
+    };
+    Endpoint { address }
+}
+
+/// A Backend and whether routes may use it.
+#[derive(Debug)]
+pub(crate) struct BackendState<'a> {
+    pub(crate) object: &'a Object<Backend>,
+    pub(crate) refusal: Option<(BackendReason, String)>,
+}
+
+/// Every Backend that is not refused.
+pub(crate) fn backends(set: &ManifestSet) -> Vec<BackendState<'_>> {
+    let in_force = set.backends.iter().filter_map(|object| Some((object, object.spec.in_force()?)));
+    in_force
+        .map(|(object, spec)| {
+            let sentence = |message: String| message[..1].to_uppercase() + &message[1..] + ".";
+            let refusal = unserved(spec).map(|(_, message)| (BackendReason::Invalid, sentence(message)));
+            BackendState { object, refusal }
+        })
+        .collect()
+}
+
+/// What cannot be left out without doing something else than what was asked for.
+fn unserved(backend: &Backend) -> Option<(RouteReason, String)> {
+    let Backend { backend_type, endpoints, app_protocols, fallback: _, tls } = backend;
+    let zero = |endpoint: &BackendEndpoint| {
+        endpoint.fqdn.as_ref().is_some_and(|fqdn| fqdn.port == 0)
+            || endpoint.ip.as_ref().is_some_and(|ip| ip.port == 0)
+    };
+    if *backend_type == Some(BackendType::DynamicResolver) {
+        Some((RouteReason::UnsupportedValue, "type DynamicResolver is not served yet".to_owned()))
+    } else if tls.is_some() {
+        Some((RouteReason::InvalidBackendTLS, "TLS to backends is not served yet".to_owned()))
+    } else if app_protocols.contains(&BackendAppProtocol::Wss) {
+        let message = "`gateway.envoyproxy.io/wss` needs TLS to backends, which is not served yet".to_owned();
+        Some((RouteReason::UnsupportedProtocol, message))
+    } else if endpoints.iter().any(zero) {
+        Some((RouteReason::InvalidAddress, "port 0 cannot be dialled".to_owned()))
+    } else {
+        None
+    }
+}

@@ -1,0 +1,16 @@
+//! What `ir` wants: settings of clients and TLS, rules, backends, and the ports that they are served on.
+
+mod appliance;
+mod backends;
+mod binds;
+mod client;
+mod hosts;
+mod matches;
+mod rules;
+mod tls;
+
+pub(crate) use appliance::{ApplianceState, appliances};
+pub(crate) use backends::{BackendState, Upstreams, backends};
+pub(crate) use binds::binds;
+pub(crate) use client::{ClientPolicies, ClientPolicy};
+pub(crate) use rules::{RouteRules, rules};

@@ -1,0 +1,176 @@
+use std::{sync::Arc, time::Duration};
+
+use ir::{Action, BackendChoice, BackendTarget, Filter, HttpMatch, HttpRule, RouteTimeouts, RuleId};
+use manifest::{
+    Severity,
+    kind::{BackendRef, HttpFilter, HttpFilterType, HttpRoute, HttpRouteRule, HttpRouteTimeouts},
+};
+
+use super::{Upstreams, backends::Refusal, matches::http_match};
+use crate::{
+    index::InForce,
+    report::{Report, line},
+    status::{Reason, RouteReason},
+};
+
+/// Envoy's default for a whole request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The rules of a route and what is wrong with them.
+#[derive(Debug, Default)]
+pub(crate) struct RouteRules {
+    pub(crate) rules: Vec<(Vec<HttpMatch>, Arc<HttpRule>)>,
+    /// Rules that answer 500, and matches that are left out, because a value is not supported.
+    pub(crate) unsupported: Vec<String>,
+    /// No rule is left that works as written.
+    pub(crate) all_unsupported: bool,
+    /// ResolvedRefs is False for the first reason.
+    pub(crate) unresolved: Vec<Refusal>,
+    /// Backends without an endpoint that is ready.
+    pub(crate) without_endpoints: Vec<String>,
+}
+
+/// Every rule of a route.
+pub(crate) fn rules(
+    route: InForce<'_, HttpRoute>,
+    upstreams: &mut Upstreams<'_, '_>,
+    report: &mut Report,
+) -> RouteRules {
+    let mut out = RouteRules::default();
+    let specs = route.spec.rules();
+    let mut whole = 0;
+    for (index, spec) in specs.iter().enumerate() {
+        let path = format!("spec.rules[{index}]");
+        let before = out.unsupported.len();
+        let matches = matches(route, spec, &path, &mut out, report);
+        let id = RuleId {
+            route: format!("{}/{}", route.object.id.namespace, route.object.id.name).into(),
+            index,
+            name: spec.name.as_deref().map(Box::from),
+        };
+        let rule = rule(route, id, spec, &path, upstreams, &mut out, report);
+        out.rules.push((matches, Arc::new(rule)));
+        whole += usize::from(out.unsupported.len() == before);
+    }
+    out.all_unsupported = whole == 0 && !specs.is_empty();
+    out
+}
+
+fn matches(
+    route: InForce<'_, HttpRoute>,
+    spec: &HttpRouteRule,
+    path: &str,
+    out: &mut RouteRules,
+    report: &mut Report,
+) -> Vec<HttpMatch> {
+    if spec.matches.is_empty() {
+        return vec![HttpMatch::default()];
+    }
+    let mut matches = Vec::new();
+    for (place, entry) in spec.matches.iter().enumerate() {
+        match http_match(route.object, entry, &format!("{path}.matches[{place}]"), report) {
+            Ok(one) => matches.push(one),
+            Err(message) => out.unsupported.push(format!("{message}; this match is left out.")),
+        }
+    }
+    matches
+}
+
+fn rule(
+    route: InForce<'_, HttpRoute>,
+    id: RuleId,
+    spec: &HttpRouteRule,
+    path: &str,
+    upstreams: &mut Upstreams<'_, '_>,
+    out: &mut RouteRules,
+    report: &mut Report,
+) -> HttpRule {
+    let HttpRouteRule {
+        name: _,
+        matches: _,
+        filters,
+        backend_refs,
+        timeouts,
+        retry: _,
+        session_persistence: _,
+    } = spec;
+    let timeouts = route_timeouts(*timeouts);
+    let choices = backend_refs.iter().enumerate().map(|(place, reference)| {
+        choice(route, reference, &format!("{path}.backendRefs[{place}]"), upstreams, out, report)
+    });
+    let forward = Action::Forward(choices.collect());
+    let (filters, action) = match served_filters(filters) {
+        Ok(filters) => (filters, forward),
+        Err(kind) => {
+            let message =
+                format!("{path}.filters: {} is not served yet; the rule answers 500", kind.as_str());
+            out.unsupported.push(format!("{message}."));
+            (Vec::new(), Action::Respond(500))
+        }
+    };
+    HttpRule { id, filters: filters.into(), action, timeouts }
+}
+
+fn served_filters(filters: &[HttpFilter]) -> Result<Vec<Filter>, HttpFilterType> {
+    filters
+        .iter()
+        .map(|filter| match filter.filter_type {
+            HttpFilterType::RequestHeaderModifier => {
+                Ok(Filter::RequestHeaderModifier(filter.request_header_modifier.clone().unwrap_or_default()))
+            }
+            HttpFilterType::ResponseHeaderModifier => Ok(Filter::ResponseHeaderModifier(
+                filter.response_header_modifier.clone().unwrap_or_default(),
+            )),
+            unserved @ (HttpFilterType::RequestMirror
+            | HttpFilterType::RequestRedirect
+            | HttpFilterType::UrlRewrite
+            | HttpFilterType::ExtensionRef
+            | HttpFilterType::Cors
+            | HttpFilterType::ExternalAuth) => Err(unserved),
+        })
+        .collect()
+}
+
+fn choice(
+    route: InForce<'_, HttpRoute>,
+    reference: &BackendRef,
+    path: &str,
+    upstreams: &mut Upstreams<'_, '_>,
+    out: &mut RouteRules,
+    report: &mut Report,
+) -> BackendChoice {
+    let weight = reference.weight.unwrap_or(1);
+    let resolved = if reference.filters.is_empty() {
+        upstreams.resolve(&route.object.id.namespace, reference)
+    } else {
+        let message =
+            format!("{path}.filters: filters of one backend are not served yet; its share answers 500.");
+        Err((RouteReason::InvalidBackendFilters, message))
+    };
+    let target = match resolved {
+        Ok(upstream) => {
+            if upstream.endpoints.is_empty() {
+                out.without_endpoints.push(upstream.name.to_string());
+                let message =
+                    format!("{} has no endpoint that is ready; its share answers 503", upstream.name);
+                let reason = RouteReason::EndpointsNotFound.text();
+                report.add(Severity::Warning, route.object, path, reason, message);
+            }
+            BackendTarget::Upstream(upstream)
+        }
+        Err((reason, message)) => {
+            report.add(Severity::Error, route.object, path, reason.text(), line(&message));
+            out.unresolved.push((reason, message));
+            BackendTarget::Unresolved
+        }
+    };
+    BackendChoice { weight, target }
+}
+
+fn route_timeouts(spec: Option<HttpRouteTimeouts>) -> RouteTimeouts {
+    let HttpRouteTimeouts { request, backend_request } = spec.unwrap_or_default();
+    RouteTimeouts {
+        request: request.map_or(Some(REQUEST_TIMEOUT), ir::Duration::limit),
+        backend_request: backend_request.and_then(ir::Duration::limit),
+    }
+}

@@ -1,0 +1,41 @@
+use manifest::{Diagnostic, Object, Severity};
+
+/// Diagnostics as they are found, each with the place of the field that it is about.
+#[derive(Debug, Default)]
+pub(crate) struct Report(Vec<Diagnostic>);
+
+impl Report {
+    pub(crate) fn add<T>(
+        &mut self,
+        severity: Severity,
+        object: &Object<T>,
+        path: &str,
+        reason: &'static str,
+        message: impl Into<String>,
+    ) {
+        self.0.push(Diagnostic {
+            severity,
+            origin: object.field_origin(path),
+            object: Some(object.id.clone()),
+            field_path: path.to_owned(),
+            reason,
+            message: message.into(),
+        });
+    }
+
+    /// With those that were there before, sorted by file and place.
+    pub(crate) fn finish(self, mut before: Vec<Diagnostic>) -> Vec<Diagnostic> {
+        before.extend(self.0);
+        before.sort_by(|a, b| (&a.origin, a).cmp(&(&b.origin, b)));
+        before.dedup();
+        before
+    }
+}
+
+/// A condition's sentence as a diagnostic's message: without its capital and its full stop. Names of kinds keep
+/// their capitals.
+pub(crate) fn line(sentence: &str) -> String {
+    let text = sentence.strip_suffix('.').unwrap_or(sentence);
+    let plain = ["A ", "No ", "There "].into_iter().any(|opening| text.starts_with(opening));
+    if plain { text[..1].to_lowercase() + &text[1..] } else { text.to_owned() }
+}

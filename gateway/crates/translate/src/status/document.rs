@@ -1,0 +1,99 @@
+use manifest::{Object, ObjectId, SpecState, kind::Kind};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::Condition;
+use crate::{
+    attach::{ClassState, GatewayState, Policies, RouteState},
+    build::{ApplianceState, BackendState, ClientPolicies, RouteRules},
+};
+
+mod gateway;
+mod policy;
+mod route;
+mod small;
+
+/// The status of one object, in the shape of its CRD, but for `lastTransitionTime`: that is known to who writes
+/// it down.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectStatus {
+    /// Whose.
+    #[serde(rename = "object")]
+    pub id: ObjectId,
+    /// `gateway.networking.k8s.io/v1`.
+    pub api_version: String,
+    /// `metadata.generation` of what the status is about.
+    pub generation: i64,
+    /// What stands at `status`.
+    pub status: Value,
+}
+
+/// Sorted by object.
+pub type Statuses = Vec<ObjectStatus>;
+
+/// Everything that the rooms before have found.
+#[derive(Debug)]
+pub(crate) struct Findings<'f, 'a> {
+    pub(crate) classes: Vec<&'f ClassState<'a>>,
+    pub(crate) gateways: &'f [GatewayState<'a>],
+    pub(crate) policies: &'f Policies<'a>,
+    pub(crate) clients: &'f ClientPolicies,
+    pub(crate) routes: &'f [RouteState<'a>],
+    pub(crate) rules: &'f [RouteRules],
+    pub(crate) backends: &'f [BackendState<'a>],
+    pub(crate) appliances: &'f [ApplianceState<'a>],
+}
+
+/// The status of every object that is ours.
+pub(crate) fn documents(findings: &Findings<'_, '_>) -> Statuses {
+    let mut statuses: Statuses = Vec::new();
+    statuses.extend(findings.classes.iter().map(|class| small::class(class)));
+    statuses.extend(findings.appliances.iter().map(small::appliance));
+    statuses.extend(findings.backends.iter().map(small::backend));
+    statuses.extend((0..findings.gateways.len()).map(|place| gateway::document(findings, place)));
+    statuses.extend(
+        findings
+            .routes
+            .iter()
+            .zip(findings.rules)
+            .filter_map(|(route, rules)| route::document(findings, route, rules)),
+    );
+    let policies = findings.policies.policies.iter().zip(&findings.clients.0);
+    statuses.extend(policies.map(|(policy, client)| policy::document(findings, policy, client)));
+    statuses.sort_by(|a, b| a.id.cmp(&b.id));
+    statuses
+}
+
+fn of<T: Kind>(object: &Object<T>, status: Value) -> ObjectStatus {
+    let version = T::VERSIONS.first().copied().unwrap_or_default();
+    let api_version =
+        if T::GROUP.is_empty() { version.to_owned() } else { format!("{}/{version}", T::GROUP) };
+    ObjectStatus { id: object.id.clone(), api_version, generation: object.meta.generation, status }
+}
+
+/// Conditions as the API shows them.
+fn condition_list(conditions: &[Condition], generation: i64) -> Value {
+    conditions
+        .iter()
+        .map(|condition| {
+            json!({
+                "type": condition.kind,
+                "status": if condition.holds { "True" } else { "False" },
+                "reason": condition.reason,
+                "message": condition.message,
+                "observedGeneration": generation,
+            })
+        })
+        .collect()
+}
+
+/// A message for Accepted, with a word on text that is newer than what is served.
+fn said_of<T>(object: &Object<T>, message: &str) -> String {
+    match &object.spec {
+        SpecState::Stale(_, why) => {
+            format!("{message} This is the last good version: what the file says now is refused, {why}.")
+        }
+        SpecState::Good(_) | SpecState::Refused(_) => message.to_owned(),
+    }
+}

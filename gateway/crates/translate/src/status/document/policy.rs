@@ -1,0 +1,109 @@
+use manifest::kind::GATEWAY_GROUP;
+use serde_json::{Map, Value, json};
+
+use super::{Findings, ObjectStatus, condition_list, of, said_of};
+use crate::{
+    attach::{Ancestor, ListenerPlace, PolicyState},
+    build::ClientPolicy,
+    status::{Condition, ConditionType, PolicyReason, with_warning},
+};
+
+pub(super) fn document(
+    findings: &Findings<'_, '_>,
+    state: &PolicyState<'_>,
+    client: &ClientPolicy,
+) -> ObjectStatus {
+    let object = state.policy;
+    let ancestors: Vec<Value> = state
+        .ancestors
+        .iter()
+        .map(|ancestor| {
+            let controller = ancestor.gateway.map(|gateway| findings.gateways[gateway].controller);
+            json!({
+                "ancestorRef": reference(ancestor, &object.id.namespace),
+                "controllerName": controller.unwrap_or(ir::CONTROLLER_NAME),
+                "conditions": condition_list(&conditions(findings, state, ancestor, client), object.meta.generation),
+            })
+        })
+        .collect();
+    of(object, json!({ "ancestors": ancestors }))
+}
+
+fn reference(ancestor: &Ancestor<'_>, namespace: &str) -> Value {
+    let mut out = Map::new();
+    let mut put = |key: &str, value: &str| drop(out.insert(key.to_owned(), json!(value)));
+    put("group", GATEWAY_GROUP);
+    put("kind", "Gateway");
+    put("namespace", namespace);
+    put("name", ancestor.name);
+    if let Some(section) = ancestor.section {
+        put("sectionName", section);
+    }
+    Value::Object(out)
+}
+
+fn conditions(
+    findings: &Findings<'_, '_>,
+    state: &PolicyState<'_>,
+    ancestor: &Ancestor<'_>,
+    client: &ClientPolicy,
+) -> Vec<Condition> {
+    use ConditionType::{Accepted, Overridden};
+    let ClientPolicy { settings: _, tls: _, errors, tls_errors, warnings, deprecated } = client;
+    let mut conditions = Vec::new();
+    let said = |message: &str| said_of(state.policy, message);
+    let errors: Vec<&str> = errors.iter().chain(tls_errors).map(String::as_str).collect();
+    conditions.push(match &ancestor.refusal {
+        Some((reason, message)) => Condition::new(Accepted, false, *reason, said(message)),
+        None if errors.is_empty() => {
+            let message = format!("The policy holds for {}.", listeners(findings, ancestor));
+            Condition::new(Accepted, true, PolicyReason::Accepted, said(&message))
+        }
+        None => {
+            let broken = broken_listeners(findings, ancestor, client);
+            Condition::new(
+                Accepted,
+                false,
+                PolicyReason::Invalid,
+                said(&format!("{}{broken}", errors.join(" "))),
+            )
+        }
+    });
+    if let Some(message) = &ancestor.overridden {
+        conditions.push(Condition::new(Overridden, true, PolicyReason::Overridden, message));
+    }
+    let unserved = &state.policy.unserved;
+    let reason = match (deprecated.is_empty(), warnings.is_empty(), unserved.is_empty()) {
+        (false, true, true) => PolicyReason::DeprecatedField,
+        (true, true, false) => PolicyReason::UnservedField,
+        _ => PolicyReason::Warnings,
+    };
+    let more: Vec<String> = deprecated.iter().chain(warnings).cloned().collect();
+    with_warning(&mut conditions, unserved, reason, &more);
+    conditions
+}
+
+fn listeners(findings: &Findings<'_, '_>, ancestor: &Ancestor<'_>) -> String {
+    let names: Vec<&str> = ancestor.governs.iter().map(|place| name(findings, *place)).collect();
+    match names.as_slice() {
+        [] => "no listener".to_owned(),
+        [one] => format!("listener {one}"),
+        many => format!("listeners {}", many.join(", ")),
+    }
+}
+
+/// What becomes of the listeners that a policy with errors governs.
+fn broken_listeners(findings: &Findings<'_, '_>, ancestor: &Ancestor<'_>, client: &ClientPolicy) -> String {
+    let is_tls = |place: &ListenerPlace| findings.gateways[place.0].listeners[place.1].spec.tls.is_some();
+    let broken: Vec<&str> = ancestor
+        .governs
+        .iter()
+        .filter(|place| !client.errors.is_empty() || is_tls(place))
+        .map(|place| name(findings, *place))
+        .collect();
+    if broken.is_empty() { String::new() } else { format!(" Requests get 500 on: {}.", broken.join(", ")) }
+}
+
+fn name<'f>(findings: &'f Findings<'_, '_>, place: ListenerPlace) -> &'f str {
+    &findings.gateways[place.0].listeners[place.1].spec.name
+}

@@ -1,0 +1,66 @@
+use serde_json::{Value, json};
+
+use super::{ApplianceState, BackendState, ClassState, ObjectStatus, condition_list, of, said_of};
+use crate::status::{
+    ApplianceReason, BackendReason, ClassReason, Condition, ConditionType, GatewayReason, with_warning,
+};
+
+/// What conformance may be asked of us: features of Gateway API v1.6 that are served. Sorted.
+const FEATURES: [&str; 13] = [
+    "Gateway",
+    "GatewayHTTPListenerIsolation",
+    "GatewayPort8080",
+    "GatewayStaticAddresses",
+    "HTTPRoute",
+    "HTTPRouteBackendProtocolH2C",
+    "HTTPRouteBackendProtocolWebSocket",
+    "HTTPRouteBackendTimeout",
+    "HTTPRouteMethodMatching",
+    "HTTPRouteParentRefPort",
+    "HTTPRouteQueryParamMatching",
+    "HTTPRouteRequestTimeout",
+    "HTTPRouteResponseHeaderModification",
+];
+
+pub(super) fn class(state: &ClassState<'_>) -> ObjectStatus {
+    let object = state.class.object;
+    let accepted = match &state.refusal {
+        None => {
+            let message = said_of(object, "Gateways of this class are served here.");
+            Condition::new(ConditionType::Accepted, true, ClassReason::Accepted, message)
+        }
+        Some((reason, message)) => Condition::new(ConditionType::Accepted, false, *reason, message),
+    };
+    let mut conditions = vec![accepted];
+    with_warning(&mut conditions, &object.unserved, GatewayReason::UnservedField, &state.warnings);
+    let features: Vec<Value> = FEATURES.iter().map(|name| json!({ "name": name })).collect();
+    let status = json!({
+        "conditions": condition_list(&conditions, object.meta.generation),
+        "supportedFeatures": features,
+    });
+    of(object, status)
+}
+
+pub(super) fn appliance(state: &ApplianceState<'_>) -> ObjectStatus {
+    let accepted = match &state.conflict {
+        None => {
+            let message = said_of(state.object, "These settings are in force.");
+            Condition::new(ConditionType::Accepted, true, ApplianceReason::Accepted, message)
+        }
+        Some((reason, message)) => Condition::new(ConditionType::Accepted, false, *reason, message),
+    };
+    of(state.object, json!({ "conditions": condition_list(&[accepted], state.object.meta.generation) }))
+}
+
+pub(super) fn backend(state: &BackendState<'_>) -> ObjectStatus {
+    let accepted = match &state.refusal {
+        None => {
+            let message = said_of(state.object, "Routes may use this backend.");
+            Condition::new(ConditionType::Accepted, true, BackendReason::Accepted, message)
+        }
+        Some((reason, message)) => Condition::new(ConditionType::Accepted, false, *reason, message),
+    };
+    let mut conditions = vec![accepted];
+    with_warning(&mut conditions, &state.object.unserved, BackendReason::UnservedField, &[]);
+    of(state.object, json!({ "conditions": condition_list(&conditions, state.object.meta.generation) }))
+}

@@ -1,0 +1,66 @@
+//! What the tests of this crate share: certificates that are made on the spot, and loading without a disk.
+
+use std::{collections::BTreeMap, sync::LazyLock};
+
+use manifest::{Loader, ManifestSet, Timestamp};
+use translate::{HostFacts, Translation, translate};
+
+/// When every object without a creationTimestamp was first seen.
+pub const NOW: Timestamp = Timestamp(1_700_000_000);
+
+/// Addresses of the host that cases are translated for.
+pub fn facts() -> HostFacts {
+    let addresses = ["192.0.2.1", "192.0.2.2", "2001:db8::1"];
+    HostFacts { addresses: Some(addresses.map(|text| text.parse().expect("an address")).to_vec()) }
+}
+
+/// Loads texts as files and translates.
+pub fn translated(files: &[(&str, &str)]) -> Translation {
+    translate(&loaded(files), &facts())
+}
+
+/// Loads texts as files.
+pub fn loaded(files: &[(&str, &str)]) -> ManifestSet {
+    let texts = files.iter().map(|(path, text)| (*path, text.as_bytes()));
+    Loader::of_paths([]).load_texts(texts, NOW)
+}
+
+/// Secrets that every case may name, all in namespace `default` but the last:
+/// `eg-cert` for cafe.example.com, `wildcard` for *.example.com, `other-cert` for shop.example.net, `no-key`
+/// without its key, `mismatch` with another's key, `garbage`, and `elsewhere/eg-cert`.
+pub fn secrets() -> &'static str {
+    static SECRETS: LazyLock<String> = LazyLock::new(|| {
+        let [cafe, wildcard, shop] =
+            ["cafe.example.com", "*.example.com", "shop.example.net"].map(certificate);
+        let mut all = String::new();
+        let mut add = |namespace: &str, name: &str, keys: &[(&str, &str)]| {
+            all.push_str(&secret(namespace, name, keys));
+        };
+        add("default", "eg-cert", &[("tls.crt", &cafe.0), ("tls.key", &cafe.1)]);
+        add("default", "wildcard", &[("tls.crt", &wildcard.0), ("tls.key", &wildcard.1)]);
+        add("default", "other-cert", &[("tls.crt", &shop.0), ("tls.key", &shop.1)]);
+        add("default", "no-key", &[("tls.crt", &cafe.0)]);
+        add("default", "mismatch", &[("tls.crt", &cafe.0), ("tls.key", &shop.1)]);
+        add("default", "garbage", &[("tls.crt", "not PEM"), ("tls.key", "not PEM")]);
+        add("elsewhere", "eg-cert", &[("tls.crt", &cafe.0), ("tls.key", &cafe.1)]);
+        all
+    });
+    &SECRETS
+}
+
+fn certificate(name: &str) -> (String, String) {
+    let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a name that can be certified");
+    (made.cert.pem(), made.signing_key.serialize_pem())
+}
+
+fn secret(namespace: &str, name: &str, keys: &[(&str, &str)]) -> String {
+    let data: BTreeMap<&str, &str> = keys.iter().copied().collect();
+    let document = serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": namespace},
+        "type": "kubernetes.io/tls",
+        "stringData": data,
+    });
+    format!("---\n{document}\n")
+}
