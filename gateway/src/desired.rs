@@ -5,9 +5,11 @@ mod memory;
 use std::path::{Path, PathBuf};
 
 use manifest::{Diagnostic, Loader, ManifestSet};
+use translate::{HostFacts, Translation, translate};
 
 use crate::{
     digest::{BEING_WRITTEN, Cache, Digests},
+    host,
     status_store::ObjectStatus,
     watch::Watch,
 };
@@ -74,7 +76,8 @@ impl Source {
             half
         });
         self.files = Some(files.clone());
-        let Translated { config, statuses, diagnostics } = translate(&set);
+        let facts = HostFacts { addresses: host::addresses() };
+        let Translated { config, statuses, diagnostics } = translated(&set, &facts);
         Desired { files, config, statuses, diagnostics }
     }
 }
@@ -90,13 +93,19 @@ pub(crate) struct Translated {
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
-/// Loads and translates without a memory, for `gateway check`.
+/// Loads and translates without a memory, for `gateway check`. The manifests may be another host's, so that
+/// every address counts as present.
 pub(crate) fn check(paths: &[PathBuf]) -> Translated {
-    translate(&Loader::of_paths(paths.iter().cloned()).load())
+    translated(&Loader::of_paths(paths.iter().cloned()).load(), &HostFacts { addresses: None })
 }
 
-fn translate(set: &ManifestSet) -> Translated {
-    Translated { config: ir::Gateway::default(), statuses: Vec::new(), diagnostics: set.diagnostics.clone() }
+fn translated(set: &ManifestSet, facts: &HostFacts) -> Translated {
+    let Translation { gateway, statuses, diagnostics } = translate(set, facts);
+    Translated {
+        config: gateway,
+        statuses: statuses.into_iter().map(ObjectStatus::from).collect(),
+        diagnostics,
+    }
 }
 
 #[cfg(test)]

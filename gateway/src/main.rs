@@ -5,6 +5,7 @@ mod cli;
 mod clock;
 mod desired;
 mod digest;
+mod host;
 mod lock;
 mod log;
 mod notify;

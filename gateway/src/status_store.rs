@@ -30,6 +30,16 @@ pub(crate) struct ObjectStatus {
     pub(crate) document: Document,
 }
 
+impl From<translate::ObjectStatus> for ObjectStatus {
+    fn from(status: translate::ObjectStatus) -> Self {
+        let translate::ObjectStatus { id, api_version, generation, status } = status;
+        let namespace = (!id.namespace.is_empty()).then(|| id.namespace.to_string());
+        let metadata = Metadata { name: id.name.to_string(), namespace, generation };
+        let document = Document { api_version, kind: id.kind.to_string(), metadata, status };
+        Self { id, document }
+    }
+}
+
 /// A status file's content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
