@@ -1,5 +1,7 @@
 //! HTTP/1 on the client's side.
 
+pub(crate) mod codec;
+
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 
