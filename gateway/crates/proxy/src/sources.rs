@@ -1,8 +1,11 @@
+mod proxy_header;
+
 use std::net::{IpAddr, SocketAddr};
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use ipnet::IpNet;
 
+use self::proxy_header::{HeaderReader, Verdict};
 use crate::{connection::Socket, refusal::Refusal, snapshot::Scope};
 
 /// Who is calling: the socket's addresses, and what a PROXY header of a trusted sender says.
@@ -48,13 +51,29 @@ impl TrustedSenders {
     }
 }
 
-/// Reads a PROXY header off a connection. What follows it stays in `buffer`.
+/// Reads a PROXY header off a connection. What follows it stays in `buffer`, and so does everything where there
+/// is no header and none is needed. `None`: the socket's addresses are the client's. Waits as long as the client
+/// does: the caller sets the deadline.
 pub(crate) async fn read_header(
-    _socket: &mut Socket,
-    _buffer: &mut BytesMut,
-    _scope: &Scope,
-    _peer: SocketAddr,
-    _settings: ir::ProxyProtocol,
+    socket: &mut Socket,
+    buffer: &mut BytesMut,
+    scope: &Scope,
+    peer: SocketAddr,
+    settings: ir::ProxyProtocol,
 ) -> Result<Option<Proxied>, Refusal> {
-    Err(Refusal::ProxyMalformed)
+    let ir::ProxyProtocol { optional } = settings;
+    let trusted = scope.snapshot().trusted_senders.covers(peer.ip());
+    let mut reader = HeaderReader::new(trusted, optional);
+    loop {
+        let read = socket.fill(buffer).await.map_err(|_| Refusal::Aborted)?;
+        match if read == 0 { reader.end() } else { reader.read(buffer) } {
+            Verdict::NeedMore => {}
+            Verdict::Header { length, proxied } => {
+                buffer.advance(length);
+                return Ok(proxied);
+            }
+            Verdict::Absent => return Ok(None),
+            Verdict::Refused(refusal) => return Err(refusal),
+        }
+    }
 }

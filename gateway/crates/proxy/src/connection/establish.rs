@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use ir::Protocol;
 use tokio::{
     io::AsyncWriteExt,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep, sleep_until, timeout_at},
 };
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
@@ -83,11 +83,15 @@ async fn clear_text(
     deadline: Instant,
 ) -> Result<Option<Established>, Refused> {
     // Without a PROXY header before it, the first byte may take as long as any other first byte of a request.
-    let idle = scope.client().timeouts.idle.filter(|_| scope.client().proxy_protocol.is_none());
+    let client = scope.client();
+    let until = match client.proxy_protocol {
+        Some(_) => Some(deadline),
+        None => client.timeouts.idle.and_then(|idle| Instant::now().checked_add(idle)),
+    };
     if buffered.is_empty() {
         // An idle connection keeps no snapshot alive.
         drop(scope);
-        if !first_bytes(cohort, &mut socket, &mut buffered, idle).await {
+        if !first_bytes(cohort, &mut socket, &mut buffered, until).await {
             return Ok(None);
         }
     }
@@ -102,16 +106,16 @@ async fn clear_text(
     Ok(Some(Established { ready, buffered, source, tls: None, cohort: Rc::clone(cohort) }))
 }
 
-/// Waits for a client's first bytes. False: there will be none.
+/// Waits for a client's first bytes, at most `until` (`None`: as long as it takes). False: there will be none.
 async fn first_bytes(
     cohort: &Cohort,
     socket: &mut Socket,
     buffer: &mut BytesMut,
-    idle: Option<Duration>,
+    until: Option<Instant>,
 ) -> bool {
     let too_long = async {
-        match idle {
-            Some(idle) => sleep(idle).await,
+        match until {
+            Some(until) => sleep_until(until).await,
             None => std::future::pending().await,
         }
     };
