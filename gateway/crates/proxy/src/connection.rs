@@ -14,7 +14,7 @@ use crate::{
 };
 pub(crate) use establish::take_slot;
 use establish::{Established, Ready};
-pub(crate) use socket::{Socket, reset_on_close};
+pub(crate) use socket::{ClientIo, Socket, reset_on_close};
 
 /// What a protocol driver knows of the connection that it is given. Slots and metrics of the connection hang
 /// on its IO: dropping the IO closes the descriptor, then frees the slot.

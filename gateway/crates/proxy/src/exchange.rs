@@ -1,1 +1,285 @@
+use std::{rc::Rc, sync::Arc, time::SystemTime};
 
+use http::{HeaderValue, StatusCode, header::HOST, request::Parts};
+use ir::{AccessLogFormat, ListenerId, RuleId};
+use tokio::time::Instant;
+
+use crate::{
+    access_log::{Names, Record},
+    body::{Body, BodyError, Progress},
+    connection::ConnectionContext,
+    error::ProxyError,
+    metrics::RuleMetrics,
+    policy::{EarlyResponse, Facts, request_phase, response_phase},
+    respond::{self, Reply},
+    route::{Action, Rule, RuleKey, host_name, needs_naming},
+    snapshot::{Scope, Upstream},
+    upstream,
+};
+
+/// One request and its response, from the end of the request's header to the last byte: what it is served
+/// with, and what is told of it. However it ends, dropping it counts it once and writes its line.
+pub(crate) struct Exchange {
+    context: Rc<ConnectionContext>,
+    place: Place,
+    progress: Rc<Progress>,
+    began: Instant,
+    record: Option<Box<Record>>,
+    status: Option<StatusCode>,
+    flag: &'static str,
+    sent: u64,
+    complete: bool,
+}
+
+/// What a request hands to the pipeline beside its header.
+pub(crate) struct Arrival {
+    /// When the first byte of its header came.
+    pub(crate) began: Instant,
+    /// How far its body has come.
+    pub(crate) progress: Rc<Progress>,
+}
+
+/// Where a request stands.
+enum Place {
+    /// In its snapshot.
+    Held { scope: Scope, rule: Option<RuleKey>, backend: Option<usize> },
+    /// On its own: a long response must not keep a snapshot alive.
+    Released(Box<Released>),
+}
+
+/// What counting and the log line need of a snapshot.
+struct Released {
+    listener: ListenerId,
+    rule: Option<RuleId>,
+    upstream: Option<Arc<str>>,
+    metrics: Arc<RuleMetrics>,
+    access_log: Option<AccessLogFormat>,
+}
+
+impl Exchange {
+    /// A request whose header has been read. Takes the newest snapshot that serves its connection.
+    pub(crate) fn begin(context: &Rc<ConnectionContext>, head: &Parts, arrival: Arrival) -> Self {
+        let Arrival { began, progress } = arrival;
+        let scope = context.scope();
+        let record = (scope.snapshot().access_log.is_some() && context.worker.access_log.is_on())
+            .then(|| Box::new(Record::begin(head, SystemTime::now() - began.elapsed(), &context.source)));
+        Self {
+            context: Rc::clone(context),
+            place: Place::Held { scope, rule: None, backend: None },
+            progress,
+            began,
+            record,
+            status: None,
+            flag: "",
+            sent: 0,
+            complete: false,
+        }
+    }
+
+    /// The client's settings in force.
+    pub(crate) fn scope(&self) -> Option<&Scope> {
+        match &self.place {
+            Place::Held { scope, .. } => Some(scope),
+            Place::Released(_) => None,
+        }
+    }
+
+    /// How far the request has come.
+    pub(crate) fn progress(&self) -> &Rc<Progress> {
+        &self.progress
+    }
+
+    /// The whole pipeline, from the header as received to the response's. `upgrade`: the protocols that an
+    /// HTTP/1 client asks to switch to.
+    pub(crate) async fn answer(
+        &mut self,
+        mut head: Parts,
+        body: Body,
+        upgrade: Option<HeaderValue>,
+    ) -> Result<Reply, ProxyError> {
+        let Place::Held { scope, .. } = &self.place else { return Err(ProxyError::NoRoute) };
+        let scope = scope.clone();
+        let facts = Facts { source: &self.context.source, tls: self.context.tls.is_some() };
+        let client = match request_phase(&mut head, scope.client(), facts) {
+            Ok(client) => client,
+            Err(EarlyResponse::Redirect(location)) => return Ok(respond::redirect(location)),
+            Err(EarlyResponse::BadPath(reason)) => return Err(ProxyError::BadPath(reason)),
+            Err(EarlyResponse::Underscore) => return Err(ProxyError::Underscore),
+        };
+        if let Some(record) = &mut self.record {
+            record.identify(&head, client);
+        }
+        let host = authority(&head).map(host_name);
+        let scope = scope.at_host(host.as_deref()).ok_or(ProxyError::NoListener)?;
+        self.place = Place::Held { scope: scope.clone(), rule: None, backend: None };
+        let listener = scope.listener_or_first();
+        if listener.broken {
+            return Err(ProxyError::Broken);
+        }
+        let Some(key) = listener.router.find(host.as_deref(), &head) else {
+            let named = !needs_naming(&head.method);
+            return Err(if named { ProxyError::NoRoute } else { ProxyError::MethodNotNamed });
+        };
+        drop(host);
+        let rule = listener.router.rule(key);
+        rule.filters.apply_request(&mut head.headers);
+        let mut reply = match &rule.action {
+            Action::Respond(status) => {
+                self.place = Place::Held { scope: scope.clone(), rule: Some(key), backend: None };
+                respond::plain(*status)
+            }
+            Action::Forward(backends) => {
+                let backend = backends.pick();
+                self.place = Place::Held { scope: scope.clone(), rule: Some(key), backend };
+                let upstream =
+                    backend.and_then(|place| backends.upstream(place)).ok_or(ProxyError::NoBackend)?;
+                self.forward(rule, upstream, upstream::Request { head, body, upgrade }).await?
+            }
+        };
+        rule.filters.apply_response(&mut reply.head.headers);
+        Ok(reply)
+    }
+
+    async fn forward(
+        &mut self,
+        rule: &Rule,
+        upstream: &Arc<Upstream>,
+        request: upstream::Request,
+    ) -> Result<Reply, ProxyError> {
+        let mut attempted = None;
+        let sent = upstream::send(
+            &self.context.worker,
+            upstream,
+            request,
+            &rule.config.timeouts,
+            self.record.is_some().then_some(&mut attempted),
+        )
+        .await;
+        if let Some(record) = &mut self.record {
+            record.upstream = attempted;
+        }
+        match sent {
+            Ok(mut reply) => {
+                response_phase(&mut reply.head.headers);
+                Ok(reply)
+            }
+            Err(error) => {
+                upstream.metrics.failed(error.flag());
+                Err(error)
+            }
+        }
+    }
+
+    /// Notes what went wrong and makes the answer that says so.
+    pub(crate) fn fail(&mut self, error: &ProxyError) -> Reply {
+        self.note(error);
+        respond::local(error)
+    }
+
+    /// Notes what went wrong.
+    pub(crate) fn note(&mut self, error: &ProxyError) {
+        self.flag = error.flag();
+        if let Some(record) = &mut self.record {
+            record.detail = Some(error.to_string().into());
+        }
+    }
+
+    /// The client is sent a response with this status.
+    pub(crate) fn replied(&mut self, status: StatusCode) {
+        self.status = Some(status);
+    }
+
+    /// Bytes of the response's body went to the client's connection.
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.sent += bytes as u64;
+    }
+
+    /// The last byte of the response was sent.
+    pub(crate) fn complete(&mut self) {
+        self.complete = true;
+    }
+
+    /// The response's body did not come to its end.
+    pub(crate) fn broke_off(&mut self, error: &BodyError) {
+        self.flag = "UC";
+        if let Some(record) = &mut self.record {
+            record.detail = Some(format!("response: {error}").into());
+        }
+    }
+
+    /// Lets go of the snapshot: call it where a response may take for ever.
+    pub(crate) fn release(&mut self) {
+        let Place::Held { scope, rule, backend } = &self.place else { return };
+        let listener = scope.listener_or_first();
+        let rule = rule.map(|key| listener.router.rule(key));
+        self.place = Place::Released(Box::new(Released {
+            listener: listener.id.clone(),
+            rule: rule.map(|rule| rule.config.id.clone()),
+            upstream: upstream(rule, *backend).map(|upstream| Arc::clone(&upstream.config.name)),
+            metrics: Arc::clone(rule.map_or(listener.metrics.unrouted(), |rule| &rule.metrics)),
+            access_log: scope.snapshot().access_log,
+        }));
+    }
+
+    fn finish(&mut self) {
+        if !self.complete && self.flag.is_empty() {
+            self.flag = ProxyError::ClientGone.flag();
+        }
+        let duration = self.began.elapsed();
+        let mut record = self.record.take();
+        if let Some(record) = &mut record {
+            self.fill(record, duration);
+        }
+        let write = |format: Option<AccessLogFormat>, listener, rule, upstream| {
+            if let (Some(record), Some(format)) = (&record, format) {
+                let ConnectionContext { worker, source, tls, .. } = &*self.context;
+                let names = Names { listener, rule, upstream, source, tls: tls.as_ref() };
+                worker.access_log.request(format, record, &names);
+            }
+        };
+        match &self.place {
+            Place::Held { scope, rule, backend } => {
+                let listener = scope.listener_or_first();
+                let rule = rule.map(|key| listener.router.rule(key));
+                rule.map_or(listener.metrics.unrouted(), |rule| &rule.metrics).observe(self.status, duration);
+                write(
+                    scope.snapshot().access_log,
+                    &listener.id,
+                    rule.map(|rule| &rule.config.id),
+                    upstream(rule, *backend).map(|upstream| &*upstream.config.name),
+                );
+            }
+            Place::Released(released) => {
+                let Released { listener, rule, upstream, metrics, access_log } = &**released;
+                metrics.observe(self.status, duration);
+                write(*access_log, listener, rule.as_ref(), upstream.as_deref());
+            }
+        }
+    }
+
+    fn fill(&self, record: &mut Record, duration: std::time::Duration) {
+        record.status = self.status;
+        record.flags = self.flag;
+        record.bytes_received = self.progress.bytes();
+        record.bytes_sent = self.sent;
+        record.duration = duration;
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+fn upstream(rule: Option<&Rule>, backend: Option<usize>) -> Option<&Arc<Upstream>> {
+    rule?.upstream(backend?)
+}
+
+/// What names the host: `:authority` or an absolute target, else the Host field.
+fn authority(head: &Parts) -> Option<&str> {
+    match head.uri.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => head.headers.get(HOST)?.to_str().ok(),
+    }
+}

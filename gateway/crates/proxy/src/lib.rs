@@ -6,6 +6,7 @@
 //! touches while traffic flows is its own (`Rc`, `Cell`). What cores share is atomics in `carry`.
 
 pub mod access_log;
+mod alarm;
 mod body;
 mod carry;
 mod cohort;

@@ -14,6 +14,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
+use tokio_rustls::server::TlsStream;
 
 use crate::{metrics::ListenerMetrics, slots::Slot, worker::Worker};
 
@@ -81,6 +82,24 @@ impl Socket {
     /// Makes closing send a reset and forget what is queued.
     pub(crate) fn reset_on_close(&self) {
         reset_on_close(&self.stream);
+    }
+}
+
+/// What a protocol driver speaks through: a socket, or TLS over one.
+pub(crate) trait ClientIo: AsyncRead + AsyncWrite + Unpin + 'static {
+    /// Makes closing send a reset and forget what is queued.
+    fn reset_on_close(&self);
+}
+
+impl ClientIo for Socket {
+    fn reset_on_close(&self) {
+        Socket::reset_on_close(self);
+    }
+}
+
+impl ClientIo for TlsStream<Socket> {
+    fn reset_on_close(&self) {
+        self.get_ref().0.reset_on_close();
     }
 }
 

@@ -89,26 +89,20 @@ fn bind(key: &SocketKey) -> io::Result<Socket> {
 
 fn set_keepalive(socket: &Socket, keepalive: Option<&TcpKeepalive>) -> io::Result<()> {
     socket.set_keepalive(keepalive.is_some())?;
-    let TcpKeepalive { probes, idle_time, interval } = keepalive.copied().unwrap_or_default();
-    let seconds = |duration: ir::Duration| duration.std().as_secs().clamp(1, MAX_SECONDS);
-    let idle = idle_time.map_or_else(|| kernel_default("tcp_keepalive_time", 7200), seconds);
-    let interval = interval.map_or_else(|| kernel_default("tcp_keepalive_intvl", 75), seconds);
-    let probes = probes.map_or_else(|| kernel_default("tcp_keepalive_probes", 9), u64::from).clamp(1, 127);
+    let Some(TcpKeepalive { probes, idle_time, interval }) = keepalive.copied() else { return Ok(()) };
+    // Where a setting names nothing, a socket that nothing was set on has what the kernel uses (sysctl
+    // net.ipv4.tcp_keepalive_*; a service that sees only its own /proc cannot read it there). Set explicitly,
+    // since a reload may take a member away from a socket that has it.
+    let fresh = Socket::new(socket.domain()?, Type::STREAM, Some(Protocol::TCP))?;
+    let seconds = |wanted: Option<ir::Duration>, kernel: Duration| {
+        Duration::from_secs(wanted.map_or(kernel, ir::Duration::std).as_secs().clamp(1, MAX_SECONDS))
+    };
     let parameters = socket2::TcpKeepalive::new()
-        .with_time(Duration::from_secs(idle))
-        .with_interval(Duration::from_secs(interval))
-        .with_retries(probes as u32);
-    if keepalive.is_some() { socket.set_tcp_keepalive(&parameters) } else { Ok(()) }
+        .with_time(seconds(idle_time, fresh.tcp_keepalive_time()?))
+        .with_interval(seconds(interval, fresh.tcp_keepalive_interval()?))
+        .with_retries(probes.unwrap_or(fresh.tcp_keepalive_retries()?).clamp(1, 127));
+    socket.set_tcp_keepalive(&parameters)
 }
 
 /// What TCP_KEEPIDLE and TCP_KEEPINTVL accept at most. Source: MAX_TCP_KEEPIDLE in the kernel's `net/tcp.h`.
 const MAX_SECONDS: u64 = 32767;
-
-/// What the kernel uses where a setting names nothing; set explicitly, since a reload may take a member away
-/// from a socket that has it.
-fn kernel_default(name: &str, otherwise: u64) -> u64 {
-    std::fs::read_to_string(format!("/proc/sys/net/ipv4/{name}"))
-        .ok()
-        .and_then(|text| text.trim().parse().ok())
-        .unwrap_or(otherwise)
-}

@@ -48,7 +48,7 @@ impl ListenerMetrics {
     }
 
     /// Where requests are counted that no rule answers.
-    pub(crate) fn unrouted(&self) -> &RuleMetrics {
+    pub(crate) fn unrouted(&self) -> &Arc<RuleMetrics> {
         &self.unrouted
     }
 }

@@ -28,14 +28,20 @@ impl Backends {
         Self { shares: shares.collect() }
     }
 
-    /// Where this request goes. `None`: 500 (no backend, no weight, or the drawn reference is unresolved).
-    pub(crate) fn pick(&self) -> Option<&Arc<Upstream>> {
-        let drawn = match &*self.shares {
-            [] => return None,
-            [(_, only)] => return only.as_ref(),
-            [.., (total, _)] => random::below(*total),
-        };
-        let place = self.shares.partition_point(|(end, _)| *end <= drawn);
+    /// Where this request goes: a place for [`Backends::upstream`]. `None`: 500 (no backend, no weight).
+    pub(crate) fn pick(&self) -> Option<usize> {
+        match &*self.shares {
+            [] => None,
+            [_] => Some(0),
+            [.., (total, _)] => {
+                let drawn = random::below(*total);
+                Some(self.shares.partition_point(|(end, _)| *end <= drawn))
+            }
+        }
+    }
+
+    /// The upstream at a place. `None`: 500 (the reference is unresolved).
+    pub(crate) fn upstream(&self, place: usize) -> Option<&Arc<Upstream>> {
         self.shares.get(place)?.1.as_ref()
     }
 }

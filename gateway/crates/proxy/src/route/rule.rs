@@ -4,7 +4,11 @@ use http::StatusCode;
 use ir::{HttpRule, ListenerId};
 
 use super::Backends;
-use crate::{filter::Filters, metrics::RuleMetrics, snapshot::Builder};
+use crate::{
+    filter::Filters,
+    metrics::RuleMetrics,
+    snapshot::{Builder, Upstream},
+};
 
 /// One rule of one listener, compiled.
 pub(crate) struct Rule {
@@ -40,6 +44,14 @@ impl Rule {
             filters: Filters::compile(&config.filters),
             action,
             metrics: builder.carry.metrics.rule(listener, &config.id),
+        }
+    }
+
+    /// The upstream that [`Backends::pick`] has drawn.
+    pub(crate) fn upstream(&self, place: usize) -> Option<&Arc<Upstream>> {
+        match &self.action {
+            Action::Forward(backends) => backends.upstream(place),
+            Action::Respond(_) => None,
         }
     }
 }

@@ -1,5 +1,15 @@
-//! Upstreams.
+//! From a request that has its rule to the response of a backend: endpoints, connections, pools, attempts.
+//!
+//! [`send`] hides which HTTP version a backend speaks. The attempt loop stands above the protocols and owns
+//! what may be sent again.
 
-/// The connections of one worker that wait for a request.
-#[derive(Default)]
-pub(crate) struct Pools;
+mod connect;
+mod http1;
+mod pool;
+mod resolve;
+mod send;
+
+pub(crate) use connect::UpstreamIo;
+pub(crate) use http1::{Http1Response, Tunnel};
+pub(crate) use pool::Pools;
+pub(crate) use send::{Request, send};

@@ -1,16 +1,20 @@
-//! HTTP/1 on the client's side.
+//! HTTP/1 on the client's side, and what both sides share: the codec, the way bytes are read, the way they are
+//! written.
+//!
+//! A connection is one task. It reads a head, runs the exchange (which polls the upstream's connection in the same
+//! task), writes the response, and goes on. The body of a request is read by whom it was given to, through a handle
+//! to the connection ([`RequestReader`]).
 
+mod client;
 pub(crate) mod codec;
+pub(crate) mod fill;
+mod outbox;
+mod pace;
+mod reply;
+mod serve;
+mod tunnel;
 
-use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncWrite};
-
-use crate::connection::ConnectionContext;
-
-/// Serves an HTTP/1 connection to its end. `buffered` are its first bytes, already read.
-pub(crate) async fn serve<IO>(io: IO, buffered: BytesMut, context: ConnectionContext)
-where
-    IO: AsyncRead + AsyncWrite + Unpin,
-{
-    drop((io, buffered, context));
-}
+pub(crate) use client::RequestReader;
+pub(crate) use outbox::Outbox;
+pub(crate) use pace::Pace;
+pub(crate) use serve::serve;
