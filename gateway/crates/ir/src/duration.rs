@@ -10,7 +10,9 @@ pub struct Duration(time::Duration);
 
 /// Why a text is not a [`Duration`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{found}` is not a duration: expected one to four groups of digits with h, m, s or ms, such as 1h30m or 500ms")]
+#[error(
+    "`{found}` is not a duration: expected one to four groups of digits with h, m, s or ms, such as 1h30m or 500ms"
+)]
 pub struct DurationError {
     found: String,
 }

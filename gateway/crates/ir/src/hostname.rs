@@ -10,15 +10,16 @@ pub struct Hostname(Box<str>);
 
 /// Why a text is not a [`Hostname`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{found}` is not a hostname: expected lower-case labels of letters, digits and `-` joined by dots, optionally after `*.`, and no IP address")]
+#[error(
+    "`{found}` is not a hostname: expected lower-case labels of letters, digits and `-` joined by dots, optionally after `*.`, and no IP address"
+)]
 pub struct HostnameError {
     found: String,
 }
 
 impl Hostname {
     /// The pattern of the API's schema, anchored.
-    pub const PATTERN: &str =
-        r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+    pub const PATTERN: &str = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 
     /// The text, with its `*.` if it has one.
     pub fn as_str(&self) -> &str {
@@ -70,9 +71,8 @@ impl FromStr for Hostname {
                 && !label.starts_with('-')
                 && !label.ends_with('-')
         };
-        let valid = text.len() <= 253
-            && name.split('.').all(label)
-            && text.parse::<std::net::IpAddr>().is_err();
+        let valid =
+            text.len() <= 253 && name.split('.').all(label) && text.parse::<std::net::IpAddr>().is_err();
         if valid { Ok(Self(text.into())) } else { Err(HostnameError { found: text.to_owned() }) }
     }
 }

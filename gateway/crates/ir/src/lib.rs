@@ -20,7 +20,10 @@ mod route;
 mod tls;
 mod upstream;
 
-pub use appliance::{AccessLogFormat, Appliance, CONTROLLER_NAME, ENVOY_GATEWAY_CONTROLLER_NAME, KernelMode, KernelSettings, KernelTier};
+pub use appliance::{
+    AccessLogFormat, Appliance, CONTROLLER_NAME, ENVOY_GATEWAY_CONTROLLER_NAME, KernelMode, KernelSettings,
+    KernelTier,
+};
 pub use client::{
     ClientIpDetection, ClientSettings, ClientTimeouts, ConnectionLimit, ConnectionSettings, EscapedSlashes,
     HeaderSettings, Http2Settings, PathSettings, ProxyProtocol, RequestId, TcpKeepalive, TrustedForwarders,

@@ -10,7 +10,9 @@ pub struct Quantity(u64);
 
 /// Why a text is not a [`Quantity`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{found}` is not a quantity: expected a whole number, optionally with k, M, G, T, P, E or Ki, Mi, Gi, Ti, Pi, Ei, such as 32Ki")]
+#[error(
+    "`{found}` is not a quantity: expected a whole number, optionally with k, M, G, T, P, E or Ki, Mi, Gi, Ti, Pi, Ei, such as 32Ki"
+)]
 pub struct QuantityError {
     found: String,
 }
