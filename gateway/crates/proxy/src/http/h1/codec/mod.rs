@@ -21,12 +21,24 @@
 //!   that frame, route, authenticate or control (RFC 9110 §6.5.1) are dropped, in both directions.
 
 mod body;
+mod bytes;
+mod chunks;
 mod encode;
 mod error;
+mod facts;
 mod framing;
+mod host;
 mod limits;
+mod lines;
+mod names;
 mod request;
 mod response;
+mod target;
+mod trailers;
+mod version;
+
+#[cfg(test)]
+mod tests;
 
 pub(crate) use body::{BodyDecoder, Decoded};
 pub(crate) use encode::{
