@@ -4,6 +4,7 @@ mod backend;
 mod configure;
 mod forwarding;
 mod limit;
+mod proxy_protocol;
 mod record;
 mod reload;
 mod routing;
