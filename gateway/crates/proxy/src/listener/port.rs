@@ -44,13 +44,10 @@ pub(crate) struct Port {
 impl Port {
     /// Takes a listening, non-blocking socket.
     pub(crate) fn open(key: SocketKey, socket: OwnedFd, cohort: Rc<Cohort>) -> io::Result<Self> {
-        Ok(Self {
-            key,
-            socket: AsyncFd::with_interest(socket, Interest::READABLE)?,
-            cohort: RefCell::new(cohort),
-            closing: Cell::new(false),
-            told: Notify::new(),
-        })
+        // SAFETY: an OwnedFd always gives the same descriptor, and keeps it open as long as it lives; it lives in
+        // the AsyncFd and is never swapped.
+        let socket = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?;
+        Ok(Self { key, socket, cohort: RefCell::new(cohort), closing: Cell::new(false), told: Notify::new() })
     }
 
     /// Where it listens.

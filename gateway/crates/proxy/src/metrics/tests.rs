@@ -4,7 +4,7 @@ use http::StatusCode;
 use ir::{ListenerId, RuleId};
 use prometheus::{Registry, TextEncoder};
 
-use super::{ConfigMetrics, Kind, Metrics, TABLE};
+use super::{ConfigMetrics, Family, Kind, Metrics, TABLE};
 use crate::refusal::Refusal;
 
 fn listener() -> ListenerId {
@@ -167,4 +167,21 @@ fn series_last_over_a_reload_and_go_with_their_last_holder() {
     assert!(requests().any(|line| line.starts_with("gateway_requests_total") && line.ends_with(" 2")));
     drop(new);
     assert_eq!(requests().count(), 0);
+}
+
+#[test]
+fn the_readme_has_a_row_for_every_metric() {
+    let readme = include_str!("../../../../../README.md");
+    let kind = |family: &Family| format!("{:?}", family.kind).to_lowercase();
+    let labels = |family: &Family| family.labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>();
+    let rows: Vec<String> = TABLE
+        .iter()
+        .map(|family| {
+            let labels = labels(family).join(", ");
+            format!("| `{}` | {} | {labels} | {} |", family.name, kind(family), family.help)
+                .replace("|  |", "| |")
+        })
+        .collect();
+    let missing: Vec<&String> = rows.iter().filter(|row| !readme.contains(*row)).collect();
+    assert!(missing.is_empty(), "README.md should have these rows:\n{missing:#?}");
 }

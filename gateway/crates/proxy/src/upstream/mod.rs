@@ -9,7 +9,6 @@ mod pool;
 mod resolve;
 mod send;
 
-pub(crate) use connect::UpstreamIo;
 pub(crate) use http1::{Http1Response, Tunnel};
 pub(crate) use pool::Pools;
 pub(crate) use send::{Request, send};

@@ -3,10 +3,14 @@
 mod backend;
 mod configure;
 mod forwarding;
+mod http1;
 mod limit;
 mod proxy_protocol;
 mod record;
 mod reload;
 mod routing;
 mod rules;
+mod script;
+mod timers;
 mod tls;
+mod upstream;

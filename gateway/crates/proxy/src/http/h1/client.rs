@@ -3,12 +3,16 @@ use std::{
     io,
     rc::Rc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::BytesMut;
 use http::{HeaderMap, StatusCode};
 use http_body::Frame;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
 
 use super::{
     codec::{BodyDecoder, Decoded, Framing, encode_informational},
@@ -19,6 +23,10 @@ use crate::body::{BodyError, Polled};
 
 /// Bytes of a request that are read ahead while another is being answered.
 const READ_AHEAD: usize = 16 << 10;
+
+/// How long a client that has ended its side is waited for: one that is gone says the same, until it is written
+/// to.
+pub(super) const HALF_CLOSED: Duration = Duration::from_secs(2);
 
 /// A client's connection: its bytes in both directions, and the body that is being read from it.
 pub(super) struct Client<IO>(RefCell<State<IO>>);
@@ -34,6 +42,8 @@ pub(super) struct State<IO> {
     left: Option<u64>,
     asked: Asked,
     buffer_limit: usize,
+    /// When the client ended its side, if it has.
+    ended: Option<Instant>,
 }
 
 /// How it stands with 100 (Continue), for which a client may wait (RFC 9110 §10.1.1).
@@ -67,6 +77,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
             left: Some(0),
             asked: Asked::Done,
             buffer_limit: READ_AHEAD,
+            ended: None,
         })))
     }
 
@@ -93,16 +104,24 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
         self.state().decoder.is_end()
     }
 
-    /// Waits for the client to go away, while nothing is to be read from it; what it sends meanwhile is kept.
+    /// Waits for the client to go away, while nothing is to be read from it; what it sends meanwhile is kept. A
+    /// client that has ended its side may only have ended its side: it is gone for sure by
+    /// [`Client::gone_by`].
     pub(super) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let State { io, read, decoder, .. } = &mut *self.state();
-        while decoder.is_end() && read.len() < READ_AHEAD {
+        let State { io, read, decoder, ended, .. } = &mut *self.state();
+        while ended.is_none() && decoder.is_end() && read.len() < READ_AHEAD {
             match ready!(fill::poll_some(io, read, cx)) {
                 Ok(1..) => {}
-                Ok(0) | Err(_) => return Poll::Ready(()),
+                Ok(0) => *ended = Some(Instant::now()),
+                Err(_) => return Poll::Ready(()),
             }
         }
         Poll::Pending
+    }
+
+    /// When a client that has ended its side is no longer waited for.
+    pub(super) fn gone_by(&self) -> Option<Instant> {
+        self.0.borrow().ended.map(|ended| ended + HALF_CLOSED)
     }
 }
 

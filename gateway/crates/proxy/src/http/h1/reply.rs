@@ -10,10 +10,16 @@ use tokio::time::Instant;
 
 use super::{
     Pace,
-    client::Client,
+    client::{Client, HALF_CLOSED},
     codec::{Connection, Framing, encode_response, last_chunk},
 };
-use crate::{alarm::Alarm, body::Body, connection::ClientIo, exchange::Exchange, respond::Reply};
+use crate::{
+    alarm::{Alarm, earlier},
+    body::Body,
+    connection::ClientIo,
+    exchange::Exchange,
+    respond::Reply,
+};
 
 /// What a response to one request must keep to.
 #[derive(Clone, Copy)]
@@ -129,8 +135,11 @@ impl<IO: ClientIo> Sending<'_, IO> {
                     }
                 }
             }
-            let deadline = self.terms.idle.map(|idle| exchange.progress().touched() + idle);
-            return alarm.poll(cx, deadline).map(|()| Err(Unsent::Idle));
+            let idle = self.terms.idle.map(|idle| exchange.progress().touched() + idle);
+            // A client that is there takes what is sent: waiting for more, it is given up like one that is gone.
+            let gone =
+                self.client.gone_by().map(|gone| gone.max(exchange.progress().touched() + HALF_CLOSED));
+            return alarm.poll(cx, earlier(idle, gone)).map(|()| Err(Unsent::Idle));
         }
     }
 

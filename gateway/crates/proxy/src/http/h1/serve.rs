@@ -174,7 +174,6 @@ impl<IO: ClientIo> Serving<'_, IO> {
             }
             Err(error) => {
                 let reply = exchange.fail(&error);
-                let terms = Terms { keep_alive: terms.keep_alive && self.client.body_is_ended(), ..terms };
                 self.send(&mut exchange, reply, terms).await
             }
         }
@@ -202,8 +201,11 @@ impl<IO: ClientIo> Serving<'_, IO> {
             }
             let whole = timeouts.request_received.filter(|_| !progress.is_ended()).map(|limit| began + limit);
             let idle = timeouts.stream_idle.map(|limit| progress.touched() + limit);
-            alarm.poll(cx, earlier(whole, idle)).map(|()| {
-                Err(if whole.is_some_and(|whole| whole <= Instant::now()) {
+            let gone = client.gone_by();
+            alarm.poll(cx, earlier(earlier(whole, idle), gone)).map(|()| {
+                Err(if gone.is_some_and(|gone| gone <= Instant::now()) {
+                    ProxyError::ClientGone
+                } else if whole.is_some_and(|whole| whole <= Instant::now()) {
                     ProxyError::RequestTimeout
                 } else if progress.is_ended() {
                     ProxyError::ResponseIdle
@@ -216,6 +218,7 @@ impl<IO: ClientIo> Serving<'_, IO> {
     }
 
     async fn send(&mut self, exchange: &mut Exchange, reply: Reply, terms: Terms) -> Then {
+        let terms = Terms { keep_alive: terms.keep_alive && !self.context.is_draining(), ..terms };
         match reply::send(self.client, exchange, reply, terms, &mut self.alarm).await {
             Ok(true) => Then::Next,
             Ok(false) => Then::Close,
@@ -231,7 +234,7 @@ impl<IO: ClientIo> Serving<'_, IO> {
         Terms {
             version: head.version,
             is_head: head.method == Method::HEAD,
-            keep_alive: keep_alive && !self.context.is_draining(),
+            keep_alive,
             idle: client.and_then(|client| client.timeouts.stream_idle),
             buffer_limit: client.map_or(0, |client| client.connection.buffer_limit as usize).max(1),
         }
