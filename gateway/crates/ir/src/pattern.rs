@@ -98,7 +98,7 @@ fn compile(source: &str) -> Result<regex::bytes::Regex, String> {
 fn reason(error: &dyn fmt::Display) -> String {
     let text = error.to_string();
     let line = text.lines().last().unwrap_or_default().trim();
-    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+    line.strip_prefix("error: ").unwrap_or(line).trim_end_matches('.').to_owned()
 }
 
 impl PartialEq for Pattern {

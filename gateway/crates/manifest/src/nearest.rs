@@ -1,10 +1,16 @@
-/// The candidate that was probably meant: at most a third of its characters differ.
+/// The candidate that was probably meant: at most a third of its characters differ, or it has the text as its
+/// beginning or end (`Prefix` for `PathPrefix`).
 pub(crate) fn nearest<'a>(found: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let found_lower = found.to_lowercase();
     candidates
         .into_iter()
-        .map(|candidate| (distance(&found_lower, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= (candidate.chars().count().max(3) / 3))
+        .map(|candidate| (candidate.to_lowercase(), candidate))
+        .filter_map(|(lower, candidate)| {
+            let distance = distance(&found_lower, &lower);
+            let is_part =
+                found.len() >= 4 && (lower.starts_with(&found_lower) || lower.ends_with(&found_lower));
+            (distance <= candidate.chars().count().max(3) / 3 || is_part).then_some((distance, candidate))
+        })
         .min()
         .map(|(_, candidate)| candidate)
 }
@@ -44,6 +50,8 @@ mod tests {
         assert_eq!(nearest("ruels", names), Some("rules"));
         assert_eq!(nearest("parentrefs", names), Some("parentRefs"));
         assert_eq!(nearest("timeout", names), None);
+        assert_eq!(nearest("prefix", ["Exact", "PathPrefix"]), Some("PathPrefix"));
+        assert_eq!(nearest("gatewayClass", ["gatewayClassName", "listeners"]), Some("gatewayClassName"));
         assert_eq!(did_you_mean("x", ["tls"]), "");
     }
 }

@@ -1,9 +1,11 @@
-use std::collections::BTreeMap;
+use std::{cell::Cell, collections::BTreeMap};
 
 use manifest::{
-    ManifestSet, Object, Timestamp,
-    kind::{Backend, EndpointSlice, Gateway, Namespace, Secret, Service},
+    ManifestSet, Object, SpecState, Timestamp, did_you_mean,
+    kind::{Backend, EndpointSlice, Gateway, Kind, Namespace, Secret, Service},
 };
+
+use crate::report::ended;
 
 /// Namespace and name.
 pub(crate) type Key<'a> = (&'a str, &'a str);
@@ -56,7 +58,14 @@ pub(crate) struct Index<'a> {
     pub(crate) namespaces: BTreeMap<&'a str, &'a Object<Namespace>>,
     /// By namespace and name of the Service that they belong to.
     pub(crate) slices: BTreeMap<Key<'a>, Vec<&'a EndpointSlice>>,
+    /// What was refused and never was good, by kind, each with the reason.
+    refused: BTreeMap<(&'static str, Key<'a>), &'a str>,
+    /// How many more absences are explained with the nearest name: it is looked for among all.
+    hints: Cell<u32>,
 }
+
+/// Nobody reads more hints than this, and ten thousand of them over ten thousand names take minutes.
+const HINTS: u32 = 64;
 
 impl<'a> Index<'a> {
     pub(crate) fn new(set: &'a ManifestSet) -> Self {
@@ -68,6 +77,11 @@ impl<'a> Index<'a> {
                 slices.entry((&object.id.namespace, service)).or_default().push(slice);
             }
         }
+        let mut refused = BTreeMap::new();
+        note_refused(&set.gateways, &mut refused);
+        note_refused(&set.secrets, &mut refused);
+        note_refused(&set.services, &mut refused);
+        note_refused(&set.backends, &mut refused);
         Self {
             gateways: named(&set.gateways),
             secrets: named(&set.secrets),
@@ -75,6 +89,44 @@ impl<'a> Index<'a> {
             backends: named(&set.backends),
             namespaces: set.namespaces.iter().map(|object| (&*object.id.name, object)).collect(),
             slices,
+            refused,
+            hints: Cell::new(HINTS),
+        }
+    }
+
+    /// What is to be said of an object that a reference names and that is not in force: a sentence.
+    pub(crate) fn absence<T: Kind>(&self, objects: &Named<'_, T>, (namespace, name): Key<'_>) -> String {
+        let kind = T::KIND;
+        if let Some(why) = self.refused.get(&(kind, (namespace, name))) {
+            return ended(format!("{kind} {namespace}/{name} is refused and never was good: {why}"));
+        }
+        let hint = if self.take_hint() { hint(objects, (namespace, name)) } else { String::new() };
+        ended(format!("There is no {kind} {namespace}/{name}{hint}"))
+    }
+
+    fn take_hint(&self) -> bool {
+        let left = self.hints.get();
+        self.hints.set(left.saturating_sub(1));
+        left > 0
+    }
+}
+
+fn hint<T>(objects: &Named<'_, T>, (namespace, name): Key<'_>) -> String {
+    let nearest = did_you_mean(name, names_in(objects, namespace));
+    if !nearest.is_empty() {
+        return nearest;
+    }
+    let namesake = objects.keys().find(|(_, other)| *other == name);
+    namesake.map_or_else(String::new, |(elsewhere, _)| format!("; there is one in namespace {elsewhere}"))
+}
+
+fn note_refused<'a, T: Kind>(
+    objects: &'a [Object<T>],
+    refused: &mut BTreeMap<(&'static str, Key<'a>), &'a str>,
+) {
+    for object in objects {
+        if let SpecState::Refused(why) = &object.spec {
+            refused.insert((T::KIND, key(object)), why);
         }
     }
 }
@@ -84,6 +136,6 @@ fn named<T>(objects: &[Object<T>]) -> Named<'_, T> {
 }
 
 /// The names that a namespace has, for messages.
-pub(crate) fn names_in<'a, T>(objects: &Named<'a, T>, namespace: &str) -> Vec<&'a str> {
+fn names_in<'a, T>(objects: &Named<'a, T>, namespace: &str) -> Vec<&'a str> {
     objects.keys().filter(|(other, _)| *other == namespace).map(|(_, name)| *name).collect()
 }

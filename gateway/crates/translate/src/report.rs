@@ -35,7 +35,24 @@ impl Report {
 /// A condition's sentence as a diagnostic's message: without its capital and its full stop. Names of kinds keep
 /// their capitals.
 pub(crate) fn line(sentence: &str) -> String {
+    const OPENINGS: [&str; 10] = [
+        "A ",
+        "No ",
+        "There ",
+        "The ",
+        "Addresses ",
+        "Port ",
+        "Protocol ",
+        "Routes ",
+        "Unable ",
+        "Listeners ",
+    ];
     let text = sentence.strip_suffix('.').unwrap_or(sentence);
-    let plain = ["A ", "No ", "There "].into_iter().any(|opening| text.starts_with(opening));
+    let plain = OPENINGS.into_iter().any(|opening| text.starts_with(opening));
     if plain { text[..1].to_lowercase() + &text[1..] } else { text.to_owned() }
+}
+
+/// Ends a sentence that may end in a hint with a question mark of its own.
+pub(crate) fn ended(sentence: String) -> String {
+    if sentence.ends_with(['.', '?']) { sentence } else { sentence + "." }
 }

@@ -51,7 +51,7 @@ pub fn translate(set: &ManifestSet, facts: &HostFacts) -> Translation {
     let mut clients = ClientPolicies::new(&policies, &mut report);
     let mut upstreams = Upstreams::new(&index);
     let rules: Vec<_> = routes.iter().map(|state| rules(state.route, &mut upstreams, &mut report)).collect();
-    let binds = binds(&gateways, &policies, &mut clients, &routes, &rules);
+    let binds = binds(&gateways, &policies, &mut clients, &routes, &rules, &mut report);
 
     let backends = backends(set);
     let statuses = documents(&Findings {

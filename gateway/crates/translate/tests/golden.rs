@@ -2,7 +2,8 @@
 //! status of every object, and the diagnostics. `GATEWAY_BLESS=1` rewrites what is out; read the difference, it is
 //! the specification.
 //!
-//! To be readable, the output leaves out settings that have their default, and writes a condition on one line.
+//! Where there is a `CASE.before.yaml`, it was read from the same file before: last good. To be readable, the
+//! output leaves out settings that have their default, and writes a condition, a match and a backend on one line.
 
 mod support;
 
@@ -12,9 +13,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde_json::{Map, Value, json};
-use translate::Translation;
-
 #[test]
 fn every_case_means_what_it_meant() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../tests/golden");
@@ -23,9 +21,11 @@ fn every_case_means_what_it_meant() {
     let mut expected = BTreeSet::new();
     let files = files(&root);
     for input in files.iter().filter(|path| path.to_string_lossy().ends_with(".in.yaml")) {
-        let output = PathBuf::from(input.to_string_lossy().replace(".in.yaml", ".out.yaml"));
-        expected.extend([input.clone(), output.clone()]);
-        let found = rendered(input);
+        let sibling = |end: &str| PathBuf::from(input.to_string_lossy().replace(".in.yaml", end));
+        let (output, before) = (sibling(".out.yaml"), sibling(".before.yaml"));
+        let before = Some(before).filter(|path| files.contains(path));
+        expected.extend([input.clone(), output.clone()].into_iter().chain(before.clone()));
+        let found = rendered(input, before.as_deref());
         if bless {
             fs::write(&output, &found).expect("the case's output is written");
         } else if fs::read_to_string(&output).ok().as_ref() != Some(&found) {
@@ -49,89 +49,13 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     all
 }
 
-fn rendered(input: &Path) -> String {
-    let text = fs::read_to_string(input).expect("the case's input is read");
+/// Where there is a `CASE.before.yaml`, it was in the file first.
+fn rendered(input: &Path, before: Option<&Path>) -> String {
+    let text = |path: &Path| fs::read_to_string(path).expect("the case's input is read");
     let name = input.file_name().and_then(|name| name.to_str()).expect("a plain name");
-    let translation = support::translated(&[(name, &text), ("secrets.yaml", support::secrets())]);
-    serde_yaml::to_string(&document(&translation)).expect("plain data")
-}
-
-fn document(translation: &Translation) -> Value {
-    let Translation { gateway, statuses, diagnostics } = translation;
-    let mut out = Map::new();
-    let appliance = without_defaults(&json!(gateway.appliance), &json!(ir::Appliance::default()));
-    if let Some(appliance) = appliance {
-        out.insert("appliance".to_owned(), appliance);
-    }
-    out.insert("binds".to_owned(), json!(gateway.binds).readable());
-    let statuses: Map<String, Value> =
-        statuses.iter().map(|status| (status.id.to_string(), status.status.readable())).collect();
-    out.insert("statuses".to_owned(), Value::Object(statuses));
-    out.insert("diagnostics".to_owned(), diagnostics.iter().map(|one| json!(one.to_string())).collect());
-    Value::Object(out)
-}
-
-trait Readable {
-    fn readable(&self) -> Value;
-}
-
-impl Readable for Value {
-    fn readable(&self) -> Value {
-        match self {
-            Value::Array(items) => items.iter().map(Readable::readable).collect(),
-            Value::Object(fields) => {
-                fields.iter().map(|(key, value)| (key.clone(), field(key, value))).collect()
-            }
-            plain => plain.clone(),
-        }
-    }
-}
-
-fn field(key: &str, value: &Value) -> Value {
-    let default = match key {
-        "conditions" => return value.as_array().expect("a list").iter().map(condition).collect(),
-        "client" => json!(ir::ClientSettings::default()),
-        "settings" => json!(ir::UpstreamSettings::default()),
-        "timeouts" => json!(ir::RouteTimeouts {
-            request: Some(std::time::Duration::from_secs(15)),
-            backend_request: None
-        }),
-        "ciphers" => json!(ir::CipherSuites::default()),
-        "supportedFeatures" => return json!(format!("{} features", value.as_array().expect("a list").len())),
-        _ => return value.readable(),
-    };
-    without_defaults(value, &default).map_or_else(|| json!("defaults"), |value| value.readable())
-}
-
-/// What differs from the default.
-fn without_defaults(value: &Value, default: &Value) -> Option<Value> {
-    match (value, default) {
-        (value, default) if value == default => None,
-        (Value::Object(fields), Value::Object(defaults)) if fields.keys().eq(defaults.keys()) => Some(
-            fields
-                .iter()
-                .filter_map(|(key, value)| Some((key.clone(), without_defaults(value, &defaults[key])?)))
-                .collect(),
-        ),
-        (value, _) => Some(value.clone()),
-    }
-}
-
-/// `Accepted=True (Accepted, generation 1): message`. Asserts the API's shape on the way.
-fn condition(condition: &Value) -> Value {
-    let fields = condition.as_object().expect("a condition is a mapping");
-    let keys: BTreeSet<&str> = fields.keys().map(String::as_str).collect();
-    assert_eq!(keys, BTreeSet::from(["type", "status", "reason", "message", "observedGeneration"]));
-    let text = |key: &str| fields[key].as_str().expect("text");
-    assert!(text("message").ends_with('.'), "a sentence: {}", text("message"));
-    json!(format!(
-        "{}={} ({}, generation {}): {}",
-        text("type"),
-        text("status"),
-        text("reason"),
-        fields["observedGeneration"],
-        text("message")
-    ))
+    let before = before.map(text);
+    let versions: Vec<String> = before.into_iter().chain([text(input)]).collect();
+    support::rendered(&support::translated_in_turn(name, &versions))
 }
 
 fn difference(was: &str, found: &str) -> String {

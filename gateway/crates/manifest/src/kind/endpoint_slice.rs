@@ -1,7 +1,9 @@
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::Kind;
+use super::{FieldError, Kind};
 
 /// Addresses of a Service's backends; the label `kubernetes.io/service-name` names the Service.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -77,4 +79,23 @@ impl Kind for EndpointSlice {
     const NAMESPACED: bool = true;
     const CORE: bool = true;
     const SPEC: bool = false;
+
+    fn check(&self) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        for (index, endpoint) in self.endpoints.iter().enumerate() {
+            for (place, address) in endpoint.addresses.iter().enumerate() {
+                let (fits, expected) = match self.address_type {
+                    AddressType::IPv4 => (address.parse::<Ipv4Addr>().is_ok(), "an IPv4 address"),
+                    AddressType::IPv6 => (address.parse::<Ipv6Addr>().is_ok(), "an IPv6 address"),
+                    AddressType::Fqdn => (address.parse::<IpAddr>().is_err(), "a DNS name"),
+                };
+                if !fits {
+                    let path = format!("endpoints[{index}].addresses[{place}]");
+                    let message = format!("found `{address}`, expected {expected} (`addressType`)");
+                    errors.push(FieldError::new(path, message));
+                }
+            }
+        }
+        errors
+    }
 }

@@ -153,13 +153,13 @@ pub struct GatewayAddress {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Infrastructure {
-    /// Labels for what is made for the Gateway; nothing is made here, so they have no effect.
+    /// Labels for what is made for the Gateway.
     #[serde(default)]
-    #[schemars(extend("maxProperties" = 8))]
+    #[schemars(extend("maxProperties" = 8, "x-gateway-unserved" = "nothing is made here that could carry them"))]
     pub labels: BTreeMap<String, String>,
-    /// Annotations for what is made for the Gateway; nothing is made here, so they have no effect.
+    /// Annotations for what is made for the Gateway.
     #[serde(default)]
-    #[schemars(extend("maxProperties" = 8))]
+    #[schemars(extend("maxProperties" = 8, "x-gateway-unserved" = "nothing is made here that could carry them"))]
     pub annotations: BTreeMap<String, String>,
     /// An object of parameters.
     pub parameters_ref: Option<LocalParametersReference>,

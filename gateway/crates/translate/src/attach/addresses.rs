@@ -27,8 +27,9 @@ pub(super) fn assign(
     facts: &HostFacts,
 ) -> Vec<Addresses> {
     let statics = gateways.iter().flat_map(|gateway| &gateway.spec.addresses);
-    let mut taken: BTreeSet<IpAddr> =
-        statics.filter_map(|address| address.value.as_deref()?.parse().ok()).collect();
+    let mut taken: BTreeSet<IpAddr> = statics
+        .filter_map(|address| Some(address.value.as_deref()?.parse::<IpAddr>().ok()?.to_canonical()))
+        .collect();
     gateways.iter().map(|gateway| of_gateway(*gateway, pool, facts, &mut taken)).collect()
 }
 
@@ -49,7 +50,9 @@ fn of_gateway(
                 Some(format!("Addresses of type {kind} are not supported; expected IPAddress."));
             continue;
         }
-        match value.parse::<IpAddr>() {
+        match value.parse::<IpAddr>().map(|address| address.to_canonical()) {
+            // One address may be written in two ways.
+            Ok(address) if addresses.bound.contains(&address) => {}
             Ok(address) if facts.has(address) => addresses.bound.push(address),
             Ok(_) => absent.push(value.to_owned()),
             Err(_) if value.is_empty() => from_pool = true,

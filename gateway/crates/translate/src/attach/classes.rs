@@ -8,8 +8,8 @@ use manifest::{
 
 use crate::{
     index::{InForce, seniority},
-    report::Report,
-    status::ClassReason,
+    report::{Report, line},
+    status::{ClassReason, Reason},
 };
 
 /// A GatewayClass whose controller we are.
@@ -46,6 +46,13 @@ impl<'a> Classes<'a> {
                 refusal = Some((ClassReason::OlderGatewayClassExists, message));
             } else {
                 oldest.insert(controller, name);
+            }
+            if let Some((reason, message)) = &refusal {
+                let path = match reason {
+                    ClassReason::InvalidParameters => "spec.parametersRef",
+                    _ => "spec.controllerName",
+                };
+                report.add(Severity::Error, class.object, path, reason.text(), line(message));
             }
             ours.insert(name, ClassState { class, refusal, warnings });
         }

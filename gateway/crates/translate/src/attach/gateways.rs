@@ -4,8 +4,8 @@ use super::{Addresses, Classes, ListenerState, addresses, classes, ports};
 use crate::{
     HostFacts,
     index::{InForce, Index, Key, seniority},
-    report::Report,
-    status::GatewayReason,
+    report::{Report, line},
+    status::{GatewayReason, ListenerReason, Reason},
 };
 
 /// A Gateway of a class that is ours.
@@ -55,12 +55,38 @@ pub(crate) fn gateways<'a>(
         state.addresses.bound.clear();
     }
     ports::settle(&mut states);
+    states.iter().for_each(|state| state.explain(report));
     states
 }
 
 impl GatewayState<'_> {
     pub(crate) fn key(&self) -> Key<'_> {
         self.gateway.key()
+    }
+
+    /// Says with its place what the conditions say; listeners have spoken for themselves.
+    fn explain(&self, report: &mut Report) {
+        let mut say = |path: &str, reason: &'static str, message: &str| {
+            report.add(Severity::Error, self.gateway.object, path, reason, line(message));
+        };
+        if let Some((reason, message)) = &self.refusal {
+            let is_address = *reason == GatewayReason::UnsupportedAddress;
+            let path = if is_address { "spec.addresses" } else { "spec.infrastructure.parametersRef" };
+            return say(path, reason.text(), message);
+        }
+        if let Some((reason, message)) = &self.addresses.unusable {
+            say("spec.addresses", reason.text(), message);
+        }
+        for (place, listener) in self.listeners.iter().enumerate() {
+            if let Some(message) = &listener.port_taken {
+                let path = format!("spec.listeners[{place}].port");
+                say(&path, ListenerReason::PortUnavailable.text(), message);
+            }
+        }
+        for message in &self.warnings {
+            let reason = GatewayReason::Warnings.text();
+            report.add(Severity::Warning, self.gateway.object, "spec", reason, line(message));
+        }
     }
 
     /// Whether any of its listeners serves requests.

@@ -8,8 +8,8 @@ use manifest::{
 
 use super::conflicts;
 use crate::{
-    index::{InForce, Index, names_in},
-    report::{Report, line},
+    index::{InForce, Index},
+    report::{Report, ended, line},
     status::{ListenerReason, Reason},
 };
 
@@ -51,7 +51,36 @@ impl<'a> ListenerState<'a> {
             listeners.map(|(place, spec)| Self::alone(gateway, spec, place, index, report)).collect();
         conflicts::mark(&mut states);
         conflicts::mark_overlaps(&mut states);
+        for (place, state) in states.iter().enumerate() {
+            state.explain(gateway, &format!("spec.listeners[{place}]"), report);
+        }
         states
+    }
+
+    /// Says with its place what the conditions say; references have been said already.
+    fn explain(&self, gateway: InForce<'a, Gateway>, path: &str, report: &mut Report) {
+        let field = match &self.refusal {
+            Some((ListenerReason::UnsupportedProtocol, _)) => "protocol",
+            Some(_) => "tls",
+            None => "port",
+        };
+        if let Some((reason, message)) = self.refusal.as_ref().or(self.conflict.as_ref()) {
+            report.add(
+                Severity::Error,
+                gateway.object,
+                &format!("{path}.{field}"),
+                reason.text(),
+                line(message),
+            );
+        }
+        if let Some((reason @ ListenerReason::InvalidRouteKinds, message)) = &self.unresolved {
+            let path = format!("{path}.allowedRoutes.kinds");
+            report.add(Severity::Error, gateway.object, &path, reason.text(), line(message));
+        }
+        if let Some((reason, message)) = &self.overlap {
+            let path = format!("{path}.hostname");
+            report.add(Severity::Warning, gateway.object, &path, reason.text(), line(message));
+        }
     }
 
     /// Whether it can be served; the address is another question.
@@ -96,7 +125,8 @@ impl<'a> ListenerState<'a> {
             }
             (other, _) => {
                 let hint = did_you_mean(other, ["HTTP", "HTTPS"]);
-                let message = format!("Protocol {other} is not supported; expected HTTP or HTTPS{hint}.");
+                let message =
+                    ended(format!("Protocol {other} is not supported; expected HTTP or HTTPS{hint}"));
                 state.refusal = Some((ListenerReason::UnsupportedProtocol, message));
                 return state;
             }
@@ -112,8 +142,13 @@ impl<'a> ListenerState<'a> {
             (group.as_deref().unwrap_or(GATEWAY_GROUP), kind) == ROUTE_KIND
         };
         self.takes_routes = kinds.is_empty() || kinds.iter().any(|kind| is_ours(&kind.group, &kind.kind));
-        let foreign: Vec<&str> =
-            kinds.iter().filter(|kind| !is_ours(&kind.group, &kind.kind)).map(|kind| &*kind.kind).collect();
+        let foreign = kinds.iter().filter(|kind| !is_ours(&kind.group, &kind.kind));
+        let foreign: Vec<String> = foreign
+            .map(|kind| match kind.group.as_deref() {
+                None | Some(GATEWAY_GROUP) => kind.kind.clone(),
+                Some(group) => format!("{}.{group}", kind.kind),
+            })
+            .collect();
         if !foreign.is_empty() && self.unresolved.is_none() {
             let message =
                 format!("Routes of kind {} are not supported; expected HTTPRoute.", foreign.join(", "));
@@ -177,8 +212,7 @@ fn certificate(
     }
     let source = format!("{namespace}/{name}");
     let Some(secret) = index.secrets.get(&(namespace, name)) else {
-        let hint = did_you_mean(name, names_in(&index.secrets, namespace));
-        return Err(invalid(format!("There is no Secret {source}{hint}.")));
+        return Err(invalid(index.absence(&index.secrets, (namespace, name))));
     };
     let value = |key: &str| {
         secret.spec.value(key).ok_or_else(|| invalid(format!("Secret {source} has no key `{key}`.")))

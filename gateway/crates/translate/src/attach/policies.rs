@@ -8,8 +8,8 @@ use super::{
     targets::{Target, targets},
 };
 use crate::{
-    index::{Index, names_in, seniority},
-    report::{Report, line},
+    index::{Index, seniority},
+    report::{Report, ended, line},
     status::{PolicyReason, Reason},
 };
 
@@ -30,6 +30,8 @@ pub(crate) struct Ancestor<'a> {
     pub(crate) gateway: Option<usize>,
     pub(crate) name: &'a str,
     pub(crate) section: Option<&'a str>,
+    /// Where the reference stands in the policy.
+    path: String,
     /// Accepted is False, and the policy has no effect here.
     pub(crate) refusal: Option<(PolicyReason, String)>,
     /// Overridden is True.
@@ -70,7 +72,11 @@ impl<'a> Policies<'a> {
                 for ancestor in
                     state.ancestors.iter_mut().filter(|ancestor| ancestor.section.is_some() == sections)
                 {
+                    let is_new = ancestor.refusal.is_none();
                     attachment.settle(policy, ancestor);
+                    if let Some((reason, message)) = ancestor.refusal.as_ref().filter(|_| is_new) {
+                        report.add(Severity::Error, policy, &ancestor.path, reason.text(), line(message));
+                    }
                     effective.extend(ancestor.governs.iter().map(|listener| (*listener, place)));
                 }
             }
@@ -89,32 +95,32 @@ fn find<'a>(
     let mut ancestors = Vec::new();
     for target in targets(policy) {
         let Target { path, kind, name, section } = target;
-        let mut ancestor =
-            Ancestor { gateway: None, name, section, refusal: None, overridden: None, governs: Vec::new() };
         let key = (&*policy.id.namespace, name);
         if kind != "Gateway" {
+            // What is no target at all is an error of the policy's own.
+            if policy.spec.in_force().is_none() {
+                continue;
+            }
             let message =
                 format!("targets of kind {kind} are not modelled yet; the policy has no effect there");
             report.add(Severity::Warning, policy, &format!("{path}.kind"), "Unserved", message);
             continue;
         }
-        ancestor.gateway = gateways.iter().position(|gateway| gateway.key() == key);
-        let problem = match ancestor.gateway {
+        let gateway = gateways.iter().position(|gateway| gateway.key() == key);
+        let problem = match gateway {
             Some(gateway) => {
                 missing_section(&gateways[gateway], section).map(|message| ("sectionName", message))
             }
             None if index.gateways.contains_key(&key) => continue,
-            None => {
-                let hint = did_you_mean(name, names_in(&index.gateways, key.0));
-                Some(("name", format!("There is no Gateway {}/{name}{hint}.", key.0)))
-            }
+            None => Some(("name", index.absence(&index.gateways, key))),
         };
-        if let Some((field, message)) = problem {
+        let refusal = problem.map(|(field, message)| {
             let reason = PolicyReason::TargetNotFound;
             report.add(Severity::Error, policy, &format!("{path}.{field}"), reason.text(), line(&message));
-            ancestor.refusal = Some((reason, message));
-        }
-        ancestors.push(ancestor);
+            (reason, message)
+        });
+        let governs = Vec::new();
+        ancestors.push(Ancestor { gateway, name, section, path, refusal, overridden: None, governs });
     }
     ancestors
 }
@@ -125,7 +131,7 @@ fn missing_section(gateway: &GatewayState<'_>, section: Option<&str>) -> Option<
     let (namespace, name) = gateway.key();
     (!names.contains(&section)).then(|| {
         let hint = did_you_mean(section, names.iter().copied());
-        format!("There is no listener {section} in Gateway {namespace}/{name}{hint}.")
+        ended(format!("There is no listener {section} in Gateway {namespace}/{name}{hint}"))
     })
 }
 
@@ -155,13 +161,14 @@ impl<'a> Attachment<'_, 'a> {
         ancestor: &mut Ancestor<'a>,
         place: ListenerPlace,
     ) {
+        let listeners = &self.gateways[place.0].listeners;
+        let mine = &listeners[place.1];
         if let Some(older) = self.sections.get(&place) {
-            ancestor.refusal = Some(conflict(older, "listener"));
+            let target = format!("section {} of Gateway", mine.spec.name);
+            ancestor.refusal = Some(conflict(older, &target, ancestor.name));
             return;
         }
         self.sections.insert(place, policy);
-        let listeners = &self.gateways[place.0].listeners;
-        let mine = &listeners[place.1];
         let sharing: Vec<&str> = listeners
             .iter()
             .filter(|other| {
@@ -171,7 +178,7 @@ impl<'a> Attachment<'_, 'a> {
             .collect();
         if mine.protocol == Some(Protocol::Http) && !sharing.is_empty() {
             let message = format!(
-                "Port {} in clear text is shared with listeners {}, and a connection belongs to all of them: target the \
+                "Port {} in clear text is shared with {}, and a connection belongs to all of them: target the \
                  whole Gateway. Until then this listener has no client policy at all.",
                 mine.spec.port,
                 sharing.join(", ")
@@ -189,27 +196,38 @@ impl<'a> Attachment<'_, 'a> {
         gateway: usize,
     ) {
         if let Some(older) = self.whole.get(&gateway) {
-            ancestor.refusal = Some(conflict(older, "Gateway"));
+            ancestor.refusal = Some(conflict(older, "Gateway", ancestor.name));
             return;
         }
         self.whole.insert(gateway, policy);
         let mut overriding = Vec::new();
         for (listener, state) in self.gateways[gateway].listeners.iter().enumerate() {
             match self.sections.get(&(gateway, listener)) {
-                Some(section) => overriding.push(format!("{} ({})", state.spec.name, section.id.name)),
+                Some(section) => {
+                    let policy = format!("{}/{}", section.id.namespace, section.id.name);
+                    overriding.push((state.spec.name.as_str(), policy));
+                }
                 None => ancestor.governs.push((gateway, listener)),
             }
         }
         if !overriding.is_empty() {
-            let message = format!("Listeners with a policy of their own: {}.", overriding.join(", "));
+            let (sections, policies): (Vec<&str>, Vec<String>) = overriding.into_iter().unzip();
+            // The first half is Envoy Gateway's own sentence.
+            let message = format!(
+                "There are existing ClientTrafficPolicies that are overriding these sections [{}]: {}.",
+                sections.join(" "),
+                policies.join(", ")
+            );
             ancestor.overridden = Some(message);
         }
     }
 }
 
-fn conflict(older: &Object<ClientTrafficPolicy>, what: &str) -> (PolicyReason, String) {
+fn conflict(older: &Object<ClientTrafficPolicy>, what: &str, gateway: &str) -> (PolicyReason, String) {
+    // The first half is Envoy Gateway's own sentence.
     let message = format!(
-        "ClientTrafficPolicy {}/{} is attached to this {what} already: the older one holds, equal ages go by name.",
+        "Unable to target {what} {gateway}, another ClientTrafficPolicy has already attached to it: {}/{} (the \
+         older one holds, equal ages go by namespace and name).",
         older.id.namespace, older.id.name
     );
     (PolicyReason::Conflicted, message)

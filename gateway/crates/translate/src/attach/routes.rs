@@ -6,9 +6,9 @@ use manifest::{
 
 use super::{GatewayState, ListenerPlace, ListenerState};
 use crate::{
-    index::{InForce, Index, names_in, seniority},
-    report::Report,
-    status::RouteReason,
+    index::{InForce, Index, seniority},
+    report::{Report, ended, line},
+    status::{Reason, RouteReason},
 };
 
 /// An HTTPRoute and what became of it at each of its parents.
@@ -18,11 +18,12 @@ pub(crate) struct RouteState<'a> {
     pub(crate) parents: Vec<Parent<'a>>,
 }
 
-/// A parent that is ours.
+/// A parent that is ours, or nobody's.
 #[derive(Debug)]
 pub(crate) struct Parent<'a> {
     pub(crate) reference: &'a ParentReference,
-    pub(crate) gateway: usize,
+    /// `None`: there is no such Gateway.
+    pub(crate) gateway: Option<usize>,
     /// Accepted is False.
     pub(crate) refusal: Option<(RouteReason, String)>,
     /// The listeners that it is attached to, each with the hosts that it serves there (`None`: any host).
@@ -41,6 +42,10 @@ pub(crate) fn routes<'a>(
     routes
         .into_iter()
         .map(|route| {
+            if route.spec.parent_refs.is_empty() {
+                let message = "without parentRefs the route is attached to no Gateway and serves nothing";
+                report.add(Severity::Warning, route.object, "spec", "NoMatchingParent", message);
+            }
             let parents = route.spec.parent_refs.iter().enumerate();
             let parents = parents
                 .filter_map(|(place, reference)| parent(route, reference, place, gateways, index, report));
@@ -65,23 +70,41 @@ fn parent<'a>(
     }
     let namespace = reference.namespace.as_deref().unwrap_or(&route.object.id.namespace);
     let key = (namespace, reference.name.as_str());
-    let Some(gateway) = gateways.iter().position(|gateway| gateway.key() == key) else {
-        if !index.gateways.contains_key(&key) {
-            let hint = did_you_mean(key.1, names_in(&index.gateways, namespace));
-            let message = format!("there is no Gateway {namespace}/{}{hint}", key.1);
-            report.add(Severity::Error, route.object, &format!("{path}.name"), "NoMatchingParent", message);
-        }
-        return None;
+    let gateway = gateways.iter().position(|gateway| gateway.key() == key);
+    let attached = match gateway {
+        Some(gateway) => attach(route, reference, gateway, &gateways[gateway], index),
+        // Another controller's: it will say what there is to say.
+        None if index.gateways.contains_key(&key) => return None,
+        None => Err(Refusal {
+            field: Some("name"),
+            reason: RouteReason::NoMatchingParent,
+            message: index.absence(&index.gateways, key),
+        }),
     };
-    let attached = attach(route, reference, gateway, &gateways[gateway], index);
     let (refusal, listeners) = match attached {
         Ok(listeners) => (None, listeners),
-        Err(refusal) => (Some(refusal), Vec::new()),
+        Err(Refusal { field, reason, message }) => {
+            let at = match field {
+                Some("hostnames") => "spec.hostnames".to_owned(),
+                Some(field) => format!("{path}.{field}"),
+                None => path,
+            };
+            report.add(Severity::Error, route.object, &at, reason.text(), line(&message));
+            (Some((reason, message)), Vec::new())
+        }
     };
     Some(Parent { reference, gateway, refusal, listeners })
 }
 
 type Attached = Vec<(ListenerPlace, Vec<Option<Hostname>>)>;
+
+/// Why a route is attached nowhere at a parent.
+struct Refusal {
+    /// Of the reference, or `hostnames` of the route; `None`: the reference itself.
+    field: Option<&'static str>,
+    reason: RouteReason,
+    message: String,
+}
 
 fn attach(
     route: InForce<'_, HttpRoute>,
@@ -89,7 +112,7 @@ fn attach(
     gateway: usize,
     state: &GatewayState<'_>,
     index: &Index<'_>,
-) -> Result<Attached, (RouteReason, String)> {
+) -> Result<Attached, Refusal> {
     let (namespace, name) = state.key();
     let meant = |listener: &&(usize, &ListenerState<'_>)| {
         let spec = listener.1.spec;
@@ -99,12 +122,7 @@ fn attach(
     let listeners: Vec<_> = state.listeners.iter().enumerate().collect();
     let named: Vec<_> = listeners.iter().filter(meant).collect();
     if named.is_empty() {
-        let names = state.listeners.iter().map(|listener| listener.spec.name.as_str());
-        let section = reference.section_name.as_deref().unwrap_or_default();
-        let hint = did_you_mean(section, names);
-        let message =
-            format!("No listener of Gateway {namespace}/{name} has this sectionName and port{hint}.");
-        return Err((RouteReason::NoMatchingParent, message));
+        return Err(no_listener(reference, state));
     }
     let open: Vec<_> = named
         .into_iter()
@@ -114,22 +132,43 @@ fn attach(
         .collect();
     if open.is_empty() {
         let message = format!(
-            "No listener that is meant takes HTTPRoutes from namespace {} (allowedRoutes).",
+            "No listener that is meant, of Gateway {namespace}/{name}, takes HTTPRoutes from namespace {} \
+             (allowedRoutes).",
             route.object.id.namespace
         );
-        return Err((RouteReason::NotAllowedByListeners, message));
+        return Err(Refusal { field: None, reason: RouteReason::NotAllowedByListeners, message });
     }
+    let listeners = open.iter().filter_map(|(_, listener)| listener.spec.hostname.as_ref());
+    let wanted = listeners.map(Hostname::as_str).collect::<Vec<_>>().join(", ");
     let attached: Attached = open
         .into_iter()
         .map(|(place, listener)| ((gateway, *place), hosts(route.spec, listener.spec.hostname.as_ref())))
         .filter(|(_, hosts)| !hosts.is_empty())
         .collect();
     if attached.is_empty() {
-        let message =
-            "No hostname of the route falls under the hostname of a listener that is meant.".to_owned();
-        return Err((RouteReason::NoMatchingListenerHostname, message));
+        let message = format!("No hostname of the route falls under a listener's: {wanted}.");
+        let reason = RouteReason::NoMatchingListenerHostname;
+        return Err(Refusal { field: Some("hostnames"), reason, message });
     }
     Ok(attached)
+}
+
+fn no_listener(reference: &ParentReference, state: &GatewayState<'_>) -> Refusal {
+    let (namespace, name) = state.key();
+    let names = state.listeners.iter().map(|listener| listener.spec.name.as_str());
+    let (field, what) = match (&reference.section_name, reference.port) {
+        (Some(section), Some(port)) => ("sectionName", format!("listener {section} on port {port}")),
+        (Some(section), None) => ("sectionName", format!("listener {section}")),
+        (None, Some(port)) => ("port", format!("listener on port {port}")),
+        (None, None) => ("name", "listener".to_owned()),
+    };
+    let hint = reference.section_name.as_ref().map(|section| did_you_mean(section, names));
+    // Where only the port is wrong, the name would be its own hint.
+    let hint = hint.filter(|hint| {
+        reference.section_name.as_ref().is_none_or(|section| !hint.contains(&format!("`{section}`")))
+    });
+    let message = ended(format!("Gateway {namespace}/{name} has no {what}{}", hint.unwrap_or_default()));
+    Refusal { field: Some(field), reason: RouteReason::NoMatchingParent, message }
 }
 
 fn admits(listener: &ListenerState<'_>, own: &str, namespace: &str, index: &Index<'_>) -> bool {

@@ -1,20 +1,20 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
 use ir::{Endpoint, EndpointAddress, Upstream, UpstreamId, UpstreamProtocol, UpstreamSettings};
 use manifest::{
-    ManifestSet, Object, did_you_mean,
+    ManifestSet, Object,
     kind::{
         AddressType, Backend, BackendAppProtocol, BackendEndpoint, BackendRef, BackendType,
-        ENVOY_GATEWAY_GROUP, EndpointSlice, Service, ServicePort, ServiceType,
+        ENVOY_GATEWAY_GROUP, EndpointPort, EndpointSlice, Service, ServicePort, ServiceType,
     },
 };
 
 use crate::{
-    index::{Index, names_in},
+    index::Index,
     status::{BackendReason, RouteReason},
 };
 
@@ -63,11 +63,8 @@ impl<'i, 'a> Upstreams<'i, 'a> {
 
     fn service(&mut self, namespace: &str, name: &str, port: Option<u16>) -> Result<Arc<Upstream>, Refusal> {
         let Some(service) = self.index.services.get(&(namespace, name)) else {
-            let hint = did_you_mean(name, names_in(&self.index.services, namespace));
-            return Err((
-                RouteReason::BackendNotFound,
-                format!("There is no Service {namespace}/{name}{hint}."),
-            ));
+            let message = self.index.absence(&self.index.services, (namespace, name));
+            return Err((RouteReason::BackendNotFound, message));
         };
         let number = port.unwrap_or_default();
         let port = tcp_port(service.spec, number).ok_or_else(|| {
@@ -91,11 +88,8 @@ impl<'i, 'a> Upstreams<'i, 'a> {
 
     fn backend(&mut self, namespace: &str, name: &str) -> Result<Arc<Upstream>, Refusal> {
         let Some(backend) = self.index.backends.get(&(namespace, name)) else {
-            let hint = did_you_mean(name, names_in(&self.index.backends, namespace));
-            return Err((
-                RouteReason::BackendNotFound,
-                format!("There is no Backend {namespace}/{name}{hint}."),
-            ));
+            let message = self.index.absence(&self.index.backends, (namespace, name));
+            return Err((RouteReason::BackendNotFound, message));
         };
         if let Some((reason, message)) = unserved(backend.spec) {
             return Err((reason, format!("Backend {namespace}/{name}: {message}.")));
@@ -104,6 +98,33 @@ impl<'i, 'a> Upstreams<'i, 'a> {
         let protocol = if h2c { UpstreamProtocol::H2c } else { UpstreamProtocol::Http1 };
         let endpoints = backend.spec.endpoints.iter().filter_map(of_backend).collect();
         Ok(self.intern(format!("Backend {namespace}/{name}"), protocol, endpoints))
+    }
+
+    /// Why a Service of a cluster may have no endpoints here, or nothing.
+    pub(super) fn endpoint_hint(&self, namespace: &str, reference: &BackendRef) -> String {
+        let name = reference.name.as_str();
+        if reference.kind() != "Service" {
+            return String::new();
+        }
+        let Some(slices) = self.index.slices.get(&(namespace, name)) else {
+            return format!(
+                ": no EndpointSlice of namespace {namespace} has the label kubernetes.io/service-name: {name}"
+            );
+        };
+        let service = self.index.services.get(&(namespace, name));
+        let port = service.and_then(|service| tcp_port(service.spec, reference.port.unwrap_or_default()));
+        let Some(port) = port else { return String::new() };
+        let ports = || slices.iter().flat_map(|slice| &slice.ports);
+        if ports().any(|other| is_of(other, port)) {
+            return String::new();
+        }
+        let shown = |name: &Option<String>| match name.as_deref() {
+            None | Some("") => "an unnamed one".to_owned(),
+            Some(name) => format!("`{name}`"),
+        };
+        let names: BTreeSet<String> = ports().map(|port| shown(&port.name)).collect();
+        let names: Vec<String> = names.into_iter().collect();
+        format!(": its EndpointSlices have no TCP port {}, but {}", shown(&port.name), names.join(", "))
     }
 
     fn intern(
@@ -137,8 +158,7 @@ fn tcp_port(service: &Service, number: u16) -> Option<&ServicePort> {
 
 /// What is spoken on a Service's port. Fails with its name where it needs TLS.
 fn service_protocol(port: &ServicePort, slices: &[&EndpointSlice]) -> Result<UpstreamProtocol, String> {
-    let from_slices =
-        || slices.iter().flat_map(|slice| &slice.ports).filter(|other| is_named(&other.name, port));
+    let from_slices = || slices.iter().flat_map(|slice| &slice.ports).filter(|other| is_of(other, port));
     let spoken =
         port.app_protocol.as_deref().or_else(|| from_slices().find_map(|port| port.app_protocol.as_deref()));
     match spoken {
@@ -148,12 +168,14 @@ fn service_protocol(port: &ServicePort, slices: &[&EndpointSlice]) -> Result<Ups
     }
 }
 
-fn is_named(name: &Option<String>, port: &ServicePort) -> bool {
-    name.as_deref().unwrap_or_default() == port.name.as_deref().unwrap_or_default()
+/// Ports of slices belong to a Service's by their names; no name is a name too.
+fn is_of(other: &EndpointPort, port: &ServicePort) -> bool {
+    other.protocol.as_deref().unwrap_or("TCP") == "TCP"
+        && other.name.as_deref().unwrap_or_default() == port.name.as_deref().unwrap_or_default()
 }
 
 fn of_slice(slice: &EndpointSlice, port: &ServicePort) -> Vec<Endpoint> {
-    let named_port = slice.ports.iter().find(|other| is_named(&other.name, port));
+    let named_port = slice.ports.iter().find(|other| is_of(other, port));
     let Some(number) = named_port.and_then(|port| port.port) else { return Vec::new() };
     slice
         .endpoints

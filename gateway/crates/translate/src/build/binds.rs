@@ -2,8 +2,14 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use ir::{Bind, BindId, ClientSettings, Listener, ListenerId, Protocol, SocketKey, Transport};
 
+use manifest::Severity;
+
 use super::{ClientPolicies, ClientPolicy, RouteRules, hosts::Hosts};
-use crate::attach::{GatewayState, ListenerPlace, ListenerState, Policies, RouteState};
+use crate::{
+    attach::{GatewayState, ListenerPlace, ListenerState, Policies, RouteState},
+    report::{Report, line},
+    status::{PolicyReason, Reason},
+};
 
 /// Every port that is listened on, sorted by id. Warnings go to the policies whose settings of the socket are
 /// not in force, because an earlier listener of the port decides them.
@@ -13,6 +19,7 @@ pub(crate) fn binds(
     clients: &mut ClientPolicies,
     routes: &[RouteState<'_>],
     rules: &[RouteRules],
+    report: &mut Report,
 ) -> Vec<Bind> {
     let mut hosts: BTreeMap<ListenerPlace, Hosts<'_>> = BTreeMap::new();
     for (route, rules) in routes.iter().zip(rules) {
@@ -29,7 +36,7 @@ pub(crate) fn binds(
             ports.entry(listener.spec.port).or_default().push((place, number));
         }
         for (port, places) in ports {
-            report_shared_sockets(gateway, &places, policies, clients);
+            report_shared_sockets(gateway, &places, policies, clients, report);
             let listeners = places.iter().map(|place| {
                 let state = &gateway.listeners[place.1];
                 listener(
@@ -103,6 +110,7 @@ fn report_shared_sockets(
     places: &[ListenerPlace],
     policies: &Policies<'_>,
     clients: &mut ClientPolicies,
+    report: &mut Report,
 ) {
     let Some((first, rest)) = places.split_first() else { return };
     let settings = |clients: &ClientPolicies, place: ListenerPlace| {
@@ -124,6 +132,8 @@ fn report_shared_sockets(
         );
         let blamed = policies.effective.get(place).or_else(|| policies.effective.get(first));
         if let Some(policy) = blamed {
+            let object = policies.policies[*policy].policy;
+            report.add(Severity::Warning, object, "spec", PolicyReason::Warnings.text(), line(&message));
             clients.0[*policy].warnings.push(message);
         }
     }

@@ -7,7 +7,7 @@ use manifest::{Object, Severity, SpecState, kind};
 use super::tls::{TlsPolicy, tls_policy};
 use crate::{
     attach::Policies,
-    report::Report,
+    report::{Report, ended},
     status::{PolicyReason, Reason},
 };
 
@@ -40,7 +40,7 @@ fn client_policy(policy: &Object<kind::ClientTrafficPolicy>, report: &mut Report
         SpecState::Good(spec) | SpecState::Stale(spec, _) => spec,
         SpecState::Refused(why) => {
             return ClientPolicy {
-                errors: vec![format!("Never was good: {why}.")],
+                errors: vec![ended(format!("Never was good: {why}"))],
                 ..ClientPolicy::default()
             };
         }
@@ -66,12 +66,12 @@ pub(super) struct Notes<'r, 'a> {
 impl Notes<'_, '_> {
     pub(super) fn error(&mut self, path: &str, message: String) {
         self.report.add(Severity::Error, self.policy, path, PolicyReason::Invalid.text(), message.clone());
-        self.errors.push(format!("{path}: {message}."));
+        self.errors.push(ended(format!("{path}: {message}")));
     }
 
     pub(super) fn warning(&mut self, path: &str, message: String) {
         self.report.add(Severity::Warning, self.policy, path, PolicyReason::Warnings.text(), message.clone());
-        self.warnings.push(format!("{path}: {message}."));
+        self.warnings.push(ended(format!("{path}: {message}")));
     }
 
     fn deprecated(&mut self, path: &str, instead: &str) {

@@ -1,6 +1,9 @@
 use std::{sync::Arc, time::Duration};
 
-use ir::{Action, BackendChoice, BackendTarget, Filter, HttpMatch, HttpRule, RouteTimeouts, RuleId};
+use http::{HeaderName, HeaderValue};
+use ir::{
+    Action, BackendChoice, BackendTarget, Filter, HeaderModifier, HttpMatch, HttpRule, RouteTimeouts, RuleId,
+};
 use manifest::{
     Severity,
     kind::{BackendRef, HttpFilter, HttpFilterType, HttpRoute, HttpRouteRule, HttpRouteTimeouts},
@@ -99,36 +102,72 @@ fn rule(
         choice(route, reference, &format!("{path}.backendRefs[{place}]"), upstreams, out, report)
     });
     let forward = Action::Forward(choices.collect());
-    let (filters, action) = match served_filters(filters) {
+    let (filters, action) = match served_filters(filters, &format!("{path}.filters")) {
         Ok(filters) => (filters, forward),
-        Err(kind) => {
-            let message =
-                format!("{path}.filters: {} is not served yet; the rule answers 500", kind.as_str());
-            out.unsupported.push(format!("{message}."));
+        Err(Unsupported { path, message }) => {
+            let message = format!("{message}; the rule answers 500");
+            let reason = RouteReason::UnsupportedValue.text();
+            report.add(Severity::Error, route.object, &path, reason, message.clone());
+            out.unsupported.push(format!("{path}: {message}."));
             (Vec::new(), Action::Respond(500))
         }
     };
     HttpRule { id, filters: filters.into(), action, timeouts }
 }
 
-fn served_filters(filters: &[HttpFilter]) -> Result<Vec<Filter>, HttpFilterType> {
-    filters
-        .iter()
-        .map(|filter| match filter.filter_type {
+/// A field that keeps a rule from being served as written.
+struct Unsupported {
+    path: String,
+    message: String,
+}
+
+fn served_filters(filters: &[HttpFilter], path: &str) -> Result<Vec<Filter>, Unsupported> {
+    let served = |(place, filter): (usize, &HttpFilter)| {
+        let path = format!("{path}[{place}]");
+        match filter.filter_type {
             HttpFilterType::RequestHeaderModifier => {
-                Ok(Filter::RequestHeaderModifier(filter.request_header_modifier.clone().unwrap_or_default()))
+                let modifier = filter.request_header_modifier.clone().unwrap_or_default();
+                edits(&modifier, &format!("{path}.requestHeaderModifier"))?;
+                Ok(Filter::RequestHeaderModifier(modifier))
             }
-            HttpFilterType::ResponseHeaderModifier => Ok(Filter::ResponseHeaderModifier(
-                filter.response_header_modifier.clone().unwrap_or_default(),
-            )),
+            HttpFilterType::ResponseHeaderModifier => {
+                let modifier = filter.response_header_modifier.clone().unwrap_or_default();
+                edits(&modifier, &format!("{path}.responseHeaderModifier"))?;
+                Ok(Filter::ResponseHeaderModifier(modifier))
+            }
             unserved @ (HttpFilterType::RequestMirror
             | HttpFilterType::RequestRedirect
             | HttpFilterType::UrlRewrite
             | HttpFilterType::ExtensionRef
             | HttpFilterType::Cors
-            | HttpFilterType::ExternalAuth) => Err(unserved),
-        })
-        .collect()
+            | HttpFilterType::ExternalAuth) => {
+                Err(Unsupported { path, message: format!("{} is not served yet", unserved.as_str()) })
+            }
+        }
+    };
+    filters.iter().enumerate().map(served).collect()
+}
+
+/// The schema knows which names are tokens and how long a value is; what a value is made of, and what the names
+/// to be removed are, it does not.
+fn edits(modifier: &HeaderModifier, path: &str) -> Result<(), Unsupported> {
+    let HeaderModifier { set, add, remove } = modifier;
+    for (list, field) in [(set, "set"), (add, "add")] {
+        for (place, edit) in list.iter().enumerate() {
+            if HeaderValue::from_str(&edit.value).is_err() {
+                let path = format!("{path}.{field}[{place}].value");
+                let message = format!("{:?} is no field value (RFC 9110 section 5.5)", edit.value);
+                return Err(Unsupported { path, message });
+            }
+        }
+    }
+    match remove.iter().position(|name| name.parse::<HeaderName>().is_err()) {
+        Some(place) => Err(Unsupported {
+            path: format!("{path}.remove[{place}]"),
+            message: format!("{:?} is no header name", remove[place]),
+        }),
+        None => Ok(()),
+    }
 }
 
 fn choice(
@@ -143,16 +182,18 @@ fn choice(
     let resolved = if reference.filters.is_empty() {
         upstreams.resolve(&route.object.id.namespace, reference)
     } else {
+        let (kind, name) = (reference.kind(), &reference.name);
         let message =
-            format!("{path}.filters: filters of one backend are not served yet; its share answers 500.");
+            format!("{kind} {name}: filters of one backend are not served yet; its share answers 500.");
         Err((RouteReason::InvalidBackendFilters, message))
     };
     let target = match resolved {
         Ok(upstream) => {
             if upstream.endpoints.is_empty() {
                 out.without_endpoints.push(upstream.name.to_string());
+                let hint = upstreams.endpoint_hint(&route.object.id.namespace, reference);
                 let message =
-                    format!("{} has no endpoint that is ready; its share answers 503", upstream.name);
+                    format!("{} has no endpoint that is ready; its share answers 503{hint}", upstream.name);
                 let reason = RouteReason::EndpointsNotFound.text();
                 report.add(Severity::Warning, route.object, path, reason, message);
             }
@@ -167,10 +208,13 @@ fn choice(
     BackendChoice { weight, target }
 }
 
+/// With a limit for each attempt and none for the whole, the limit for each attempt is what was meant to hold:
+/// the default for the whole would cut it short.
 fn route_timeouts(spec: Option<HttpRouteTimeouts>) -> RouteTimeouts {
     let HttpRouteTimeouts { request, backend_request } = spec.unwrap_or_default();
+    let default = if backend_request.is_some() { None } else { Some(REQUEST_TIMEOUT) };
     RouteTimeouts {
-        request: request.map_or(Some(REQUEST_TIMEOUT), ir::Duration::limit),
+        request: request.map_or(default, ir::Duration::limit),
         backend_request: backend_request.and_then(ir::Duration::limit),
     }
 }

@@ -6,6 +6,7 @@ use super::Condition;
 use crate::{
     attach::{ClassState, GatewayState, Policies, RouteState},
     build::{ApplianceState, BackendState, ClientPolicies, RouteRules},
+    report::ended,
 };
 
 mod gateway;
@@ -60,7 +61,7 @@ pub(crate) fn documents(findings: &Findings<'_, '_>) -> Statuses {
             .filter_map(|(route, rules)| route::document(findings, route, rules)),
     );
     let policies = findings.policies.policies.iter().zip(&findings.clients.0);
-    statuses.extend(policies.map(|(policy, client)| policy::document(findings, policy, client)));
+    statuses.extend(policies.filter_map(|(policy, client)| policy::document(findings, policy, client)));
     statuses.sort_by(|a, b| a.id.cmp(&b.id));
     statuses
 }
@@ -91,9 +92,9 @@ fn condition_list(conditions: &[Condition], generation: i64) -> Value {
 /// A message for Accepted, with a word on text that is newer than what is served.
 fn said_of<T>(object: &Object<T>, message: &str) -> String {
     match &object.spec {
-        SpecState::Stale(_, why) => {
-            format!("{message} This is the last good version: what the file says now is refused, {why}.")
-        }
+        SpecState::Stale(_, why) => ended(format!(
+            "{message} This is the last good version: what the file says now is refused, {why}"
+        )),
         SpecState::Good(_) | SpecState::Refused(_) => message.to_owned(),
     }
 }

@@ -27,7 +27,7 @@ reasons! {
     /// Of a Gateway.
     GatewayReason {
         Accepted, ListenersNotValid, InvalidParameters, UnsupportedAddress, Programmed, AddressNotAssigned,
-        AddressNotUsable, Invalid, UnservedField,
+        AddressNotUsable, Invalid, UnservedField, Warnings,
     }
 
     /// Of a listener.

@@ -1,9 +1,14 @@
-//! What the tests of this crate share: certificates that are made on the spot, and loading without a disk.
+//! What the tests of this crate share: certificates that are made on the spot, loading without a disk, and a
+//! translation as text.
+
+mod render;
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use manifest::{Loader, ManifestSet, Timestamp};
 use translate::{HostFacts, Translation, translate};
+
+pub use render::rendered;
 
 /// When every object without a creationTimestamp was first seen.
 pub const NOW: Timestamp = Timestamp(1_700_000_000);
@@ -14,15 +19,15 @@ pub fn facts() -> HostFacts {
     HostFacts { addresses: Some(addresses.map(|text| text.parse().expect("an address")).to_vec()) }
 }
 
-/// Loads texts as files and translates.
-pub fn translated(files: &[(&str, &str)]) -> Translation {
-    translate(&loaded(files), &facts())
-}
-
-/// Loads texts as files.
-pub fn loaded(files: &[(&str, &str)]) -> ManifestSet {
-    let texts = files.iter().map(|(path, text)| (*path, text.as_bytes()));
-    Loader::of_paths([]).load_texts(texts, NOW)
+/// Loads one version of a file after another, the secrets beside it, and translates the last.
+pub fn translated_in_turn(name: &str, versions: &[String]) -> Translation {
+    let mut loader = Loader::of_paths([]);
+    let mut set = ManifestSet::default();
+    for text in versions {
+        let files = [(name, text.as_bytes()), ("secrets.yaml", secrets().as_bytes())];
+        set = loader.load_texts(files, NOW);
+    }
+    translate(&set, &facts())
 }
 
 /// Secrets that every case may name, all in namespace `default` but the last:

@@ -3,7 +3,8 @@ use serde_json::{Value, json};
 
 use super::{Findings, ObjectStatus, condition_list, of, said_of};
 use crate::{
-    attach::{GatewayState, ListenerPlace, ListenerState, ROUTE_KIND},
+    attach::{GatewayState, ListenerPlace, ListenerState, ROUTE_KIND, RouteState},
+    build::RouteRules,
     status::{Condition, ConditionType, GatewayReason, ListenerReason, with_warning},
 };
 
@@ -12,7 +13,9 @@ pub(super) fn document(findings: &Findings<'_, '_>, place: usize) -> ObjectStatu
     let object = state.gateway.object;
     let generation = object.meta.generation;
     let mut conditions = vec![accepted(state), programmed(state)];
-    with_warning(&mut conditions, &object.unserved, GatewayReason::UnservedField, &state.warnings);
+    let is_plain = object.unserved.is_empty() && !state.warnings.is_empty();
+    let reason = if is_plain { GatewayReason::Warnings } else { GatewayReason::UnservedField };
+    with_warning(&mut conditions, &object.unserved, reason, &state.warnings);
     let addresses: Vec<Value> =
         state.addresses.bound.iter().map(|address| json!({"type": "IPAddress", "value": address})).collect();
     let listeners: Vec<Value> = state
@@ -80,13 +83,16 @@ fn listener(
 ) -> Value {
     let (group, kind) = ROUTE_KIND;
     let kinds = if state.takes_routes { vec![json!({"group": group, "kind": kind})] } else { Vec::new() };
-    let is_attached = |route: &&crate::attach::RouteState<'_>| {
-        route.parents.iter().flat_map(|parent| &parent.listeners).any(|(listener, _)| *listener == place)
+    // Those whose Accepted is True here.
+    let is_attached = |(route, rules): &(&RouteState<'_>, &RouteRules)| {
+        let mut listeners = route.parents.iter().flat_map(|parent| &parent.listeners);
+        !rules.all_unsupported && listeners.any(|(listener, _)| *listener == place)
     };
+    let routes = findings.routes.iter().zip(findings.rules);
     json!({
         "name": state.spec.name,
         "supportedKinds": kinds,
-        "attachedRoutes": findings.routes.iter().filter(is_attached).count(),
+        "attachedRoutes": routes.filter(is_attached).count(),
         "conditions": condition_list(&conditions(gateway, state), generation),
     })
 }

@@ -1,3 +1,5 @@
+use std::iter;
+
 use manifest::kind::GATEWAY_GROUP;
 use serde_json::{Map, Value, json};
 
@@ -8,11 +10,12 @@ use crate::{
     status::{Condition, ConditionType, PolicyReason, with_warning},
 };
 
+/// `None`: no target of the policy is ours.
 pub(super) fn document(
     findings: &Findings<'_, '_>,
     state: &PolicyState<'_>,
     client: &ClientPolicy,
-) -> ObjectStatus {
+) -> Option<ObjectStatus> {
     let object = state.policy;
     let ancestors: Vec<Value> = state
         .ancestors
@@ -26,7 +29,7 @@ pub(super) fn document(
             })
         })
         .collect();
-    of(object, json!({ "ancestors": ancestors }))
+    (!ancestors.is_empty()).then(|| of(object, json!({ "ancestors": ancestors })))
 }
 
 fn reference(ancestor: &Ancestor<'_>, namespace: &str) -> Value {
@@ -54,7 +57,11 @@ fn conditions(
     let said = |message: &str| said_of(state.policy, message);
     let errors: Vec<&str> = errors.iter().chain(tls_errors).map(String::as_str).collect();
     conditions.push(match &ancestor.refusal {
-        Some((reason, message)) => Condition::new(Accepted, false, *reason, said(message)),
+        Some((reason, message)) => {
+            // What else is wrong with it would otherwise stay unsaid.
+            let all: Vec<&str> = iter::once(message.as_str()).chain(errors).collect();
+            Condition::new(Accepted, false, *reason, said(&all.join(" ")))
+        }
         None if errors.is_empty() => {
             let message = format!("The policy holds for {}.", listeners(findings, ancestor));
             Condition::new(Accepted, true, PolicyReason::Accepted, said(&message))

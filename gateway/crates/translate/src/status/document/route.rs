@@ -18,9 +18,10 @@ pub(super) fn document(
         .parents
         .iter()
         .map(|parent| {
+            let controller = parent.gateway.map(|gateway| findings.gateways[gateway].controller);
             json!({
                 "parentRef": reference(parent.reference, &object.id.namespace),
-                "controllerName": findings.gateways[parent.gateway].controller,
+                "controllerName": controller.unwrap_or(ir::CONTROLLER_NAME),
                 "conditions": condition_list(&conditions(state, parent, rules), object.meta.generation),
             })
         })
