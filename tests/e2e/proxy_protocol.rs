@@ -1,11 +1,13 @@
 //! PROXY headers on the wire: both versions, split, malformed, of senders that are not trusted, optional.
 
-use std::io::Write;
+use std::{io::Write, net::Ipv6Addr};
 
-use e2e::{http::Connection, netns::GATEWAY};
-use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket,
+use e2e::{
+    http::Connection,
+    netns::{GATEWAY, GATEWAY6},
+    wait,
 };
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
 
 use crate::cafe::{Cafe, PORT, appliance, policy};
 
@@ -16,15 +18,33 @@ fn open(optional: bool) -> Option<Cafe> {
 
 const V1: &[u8] = b"PROXY TCP4 203.0.113.7 198.51.100.100 56324 8080\r\n";
 
-fn v2(source: [u8; 4]) -> Vec<u8> {
-    let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11".to_vec();
-    header.extend(12u16.to_be_bytes());
-    header.extend(source);
-    header.extend([198, 51, 100, 100]);
-    header.extend(56324u16.to_be_bytes());
-    header.extend(PORT.to_be_bytes());
-    header
+/// A version 2 header: command, family and protocol, block.
+fn v2(command: u8, family: u8, block: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(block.len()).expect("a short block");
+    [&b"\r\n\r\n\0\r\nQUIT\n"[..], &[command, family], &length.to_be_bytes(), block].concat()
 }
+
+/// From `source`, port 56324, to the gateway, over IPv4.
+fn v4(source: [u8; 4]) -> Vec<u8> {
+    let ports = [56324u16.to_be_bytes(), PORT.to_be_bytes()].concat();
+    [&source[..], &[198, 51, 100, 100], &ports].concat()
+}
+
+/// As [`v4`], over IPv6.
+fn v6(source: &str) -> Vec<u8> {
+    let octets = |text: &str| text.parse::<Ipv6Addr>().expect("an address").octets();
+    let ports = [56324u16.to_be_bytes(), PORT.to_be_bytes()].concat();
+    [&octets(source)[..], &octets(GATEWAY6), &ports].concat()
+}
+
+/// From 203.0.113.9, with two bytes of padding, then this checksum.
+fn with_checksum(checksum: u32) -> Vec<u8> {
+    let tlvs = [&b"\x04\0\x02..\x03\0\x04"[..], &checksum.to_be_bytes()].concat();
+    v2(0x21, 0x11, &[v4([203, 0, 113, 9]), tlvs].concat())
+}
+
+/// What belongs in [`with_checksum`], by another implementation than ours.
+const CHECKSUM: u32 = 0xc002_e53b;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: cafe.example.com\r\n\r\n";
 
@@ -37,6 +57,14 @@ fn forwarded_for(cafe: &Cafe, pieces: &[&[u8]]) -> Option<String> {
     seen(&mut connection)
 }
 
+/// Waits until so many connections were refused for a reason: a client sees the close before it is counted.
+fn counted(cafe: &Cafe, reason: &str, count: f64) {
+    let label = format!("reason=\"{reason}\"");
+    wait::until(&format!("{count} refusals with {label}"), || {
+        (cafe.metric("gateway_connections_refused_total", &[&label]) == count).then_some(())
+    });
+}
+
 fn seen(connection: &mut Connection) -> Option<String> {
     let body = connection.response().ok()?.body;
     let (_, rest) = body.split_once("\"x-forwarded-for\": \"")?;
@@ -46,29 +74,89 @@ fn seen(connection: &mut Connection) -> Option<String> {
 #[test]
 fn the_source_of_a_header_reaches_the_backend() {
     let Some(cafe) = open(false) else { return };
-    assert_eq!(forwarded_for(&cafe, &[V1, REQUEST]).as_deref(), Some("203.0.113.7"));
-    assert_eq!(forwarded_for(&cafe, &[&v2([203, 0, 113, 8]), REQUEST]).as_deref(), Some("203.0.113.8"));
-    let bytes: Vec<&[u8]> = V1.chunks(1).collect();
-    assert_eq!(forwarded_for(&cafe, &[&bytes[..], &[REQUEST]].concat()).as_deref(), Some("203.0.113.7"));
-    let log = cafe.gateway.log();
-    assert!(log.contains("203.0.113.8"), "the access log names the source: {log}");
+    let tlvs = b"\x02\0\x10cafe.example.com\xee\0\0";
+    let table: [(&[u8], &str); 8] = [
+        (V1, "203.0.113.7"),
+        (b"PROXY TCP6 2001:db8:2::7 2001:db8:1::100 56324 8080\r\n", "2001:db8:2::7"),
+        (b"PROXY TCP6 ::ffff:203.0.113.10 ::ffff:198.51.100.100 56324 8080\r\n", "203.0.113.10"),
+        (&v2(0x21, 0x11, &v4([203, 0, 113, 8])), "203.0.113.8"),
+        (&v2(0x21, 0x11, &[&v4([203, 0, 113, 11])[..], tlvs].concat()), "203.0.113.11"),
+        (&v2(0x21, 0x21, &v6("2001:db8:2::8")), "2001:db8:2::8"),
+        (&v2(0x21, 0x21, &v6("::ffff:203.0.113.12")), "203.0.113.12"),
+        (&with_checksum(CHECKSUM), "203.0.113.9"),
+    ];
+    for (header, source) in table {
+        let text = header.escape_ascii();
+        assert_eq!(forwarded_for(&cafe, &[header, REQUEST]).as_deref(), Some(source), "{text}");
+        let whole = [header, REQUEST].concat();
+        assert_eq!(forwarded_for(&cafe, &[&whole]).as_deref(), Some(source), "{text}");
+    }
+    wait::until("the access log names the source", || {
+        cafe.gateway.log().contains(" 203.0.113.8 ").then_some(())
+    });
+}
+
+#[test]
+fn a_header_may_come_in_any_segments() {
+    let Some(cafe) = open(false) else { return };
+    let headers = [V1.to_vec(), v2(0x21, 0x21, &v6("2001:db8:2::8")), with_checksum(CHECKSUM)];
+    for (header, source) in headers.iter().zip(["203.0.113.7", "2001:db8:2::8", "203.0.113.9"]) {
+        let bytes: Vec<&[u8]> = header.chunks(1).collect();
+        assert_eq!(forwarded_for(&cafe, &[&bytes[..], &[REQUEST]].concat()).as_deref(), Some(source));
+        for cut in 1..header.len() {
+            let rest = [&header[cut..], REQUEST].concat();
+            assert_eq!(
+                forwarded_for(&cafe, &[&header[..cut], &rest]).as_deref(),
+                Some(source),
+                "cut at {cut}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_header_without_addresses_leaves_those_of_the_socket() {
+    let Some(cafe) = open(false) else { return };
+    let unix = [b'/'; 216];
+    let table: [&[u8]; 6] = [
+        b"PROXY UNKNOWN\r\n",
+        b"PROXY UNKNOWN 203.0.113.7 198.51.100.100 56324 8080\r\n",
+        &v2(0x20, 0x00, &[]),
+        &v2(0x20, 0x11, &v4([203, 0, 113, 7])),
+        &v2(0x21, 0x00, &[]),
+        &v2(0x21, 0x31, &unix),
+    ];
+    for header in table {
+        let source = forwarded_for(&cafe, &[header, REQUEST]);
+        assert_eq!(source.as_deref(), Some("198.51.100.1"), "{}", header.escape_ascii());
+    }
 }
 
 #[test]
 fn a_missing_or_malformed_header_closes_the_connection() {
     let Some(cafe) = open(false) else { return };
-    let bad: [&[u8]; 6] = [
-        b"",
+    let address = v4([203, 0, 113, 7]);
+    let too_long = format!("PROXY UNKNOWN {}\r\n", "x".repeat(92));
+    let bad: [&[u8]; 12] = [
         b"PROXY TCP4 203.0.113.7 198.51.100.100 56324 80 80\r\n",
         b"PROXY TCP4 203.0.113.007 198.51.100.100 56324 8080\r\n",
         b"PROXY TCP4 203.0.113.7 198.51.100.100 56324 8080\n",
+        b"PROXY TCP4 203.0.113.7  198.51.100.100 56324 8080\r\n",
+        b"PROXY TCP4 203.0.113.7 198.51.100.100 56324 65536\r\n",
         b"PROXY TCP9 203.0.113.7 198.51.100.100 56324 8080\r\n",
-        b"\r\n\r\n\0\r\nQUIT\n\x31\x11\0\x0c............",
+        too_long.as_bytes(),
+        &v2(0x31, 0x11, &address),
+        &v2(0x21, 0x11, &address[..11]),
+        &v2(0x21, 0x11, &[&address[..], b"\x04\0\x02."].concat()),
+        &v2(0x21, 0x11, &[0; 5000]),
+        &with_checksum(CHECKSUM ^ 1),
     ];
     for header in bad {
         assert_eq!(forwarded_for(&cafe, &[header, REQUEST]), None, "{}", header.escape_ascii());
     }
-    assert!(cafe.metric("gateway_connections_refused_total", &["reason=\"proxy_"]) >= 6.0);
+    counted(&cafe, "proxy_malformed", 12.0);
+    assert_eq!(forwarded_for(&cafe, &[REQUEST]), None);
+    counted(&cafe, "proxy_missing", 1.0);
 }
 
 #[test]
@@ -76,7 +164,12 @@ fn an_optional_header_may_be_missing_and_not_malformed() {
     let Some(cafe) = open(true) else { return };
     assert_eq!(forwarded_for(&cafe, &[REQUEST]).as_deref(), Some("198.51.100.1"));
     assert_eq!(forwarded_for(&cafe, &[V1, REQUEST]).as_deref(), Some("203.0.113.7"));
+    // Its first byte is one of a header's.
+    let post = b"POST / HTTP/1.1\r\nhost: cafe.example.com\r\ncontent-length: 0\r\n\r\n";
+    let bytes: Vec<&[u8]> = post.chunks(1).collect();
+    assert_eq!(forwarded_for(&cafe, &bytes).as_deref(), Some("198.51.100.1"));
     assert_eq!(forwarded_for(&cafe, &[b"PROXY TCP4 nonsense\r\n", REQUEST]), None);
+    assert_eq!(forwarded_for(&cafe, &[&with_checksum(CHECKSUM ^ 1), REQUEST]), None);
 }
 
 /// 198.51.100.17 is outside the trusted 198.51.100.0/28.
@@ -85,9 +178,11 @@ fn a_header_of_an_untrusted_sender_closes_the_connection() {
     let Some(cafe) = open(true) else { return };
     let untrusted = || {
         cafe.wire.client.run(|| {
-            let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None).expect("a socket");
+            let socket =
+                socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None).expect("a socket");
             use std::os::fd::AsRawFd;
-            bind(socket.as_raw_fd(), &SockaddrIn::new(198, 51, 100, 17, 0)).expect("an address of the client");
+            bind(socket.as_raw_fd(), &SockaddrIn::new(198, 51, 100, 17, 0))
+                .expect("an address of the client");
             let gateway: std::net::Ipv4Addr = GATEWAY.parse().expect("an address");
             let [a, b, c, d] = gateway.octets();
             connect(socket.as_raw_fd(), &SockaddrIn::new(a, b, c, d, PORT)).expect("the gateway listens");
@@ -97,9 +192,11 @@ fn a_header_of_an_untrusted_sender_closes_the_connection() {
     let mut plain = untrusted();
     plain.send(REQUEST).expect("sent");
     assert_eq!(seen(&mut plain).as_deref(), Some("198.51.100.17"));
-    let mut spoofed = untrusted();
-    // The gateway may close before all of it is written.
-    let _ = spoofed.stream.write_all(V1).and_then(|()| spoofed.stream.write_all(REQUEST));
-    assert_eq!(seen(&mut spoofed), None);
-    assert!(cafe.metric("gateway_connections_refused_total", &["reason=\"proxy_untrusted\""]) >= 1.0);
+    for header in [V1, &v2(0x21, 0x11, &v4([203, 0, 113, 8])), &v2(0x20, 0x00, &[])] {
+        let mut spoofed = untrusted();
+        // The gateway may close before all of it is written.
+        let _ = spoofed.stream.write_all(header).and_then(|()| spoofed.stream.write_all(REQUEST));
+        assert_eq!(seen(&mut spoofed), None, "{}", header.escape_ascii());
+    }
+    counted(&cafe, "proxy_untrusted", 3.0);
 }
