@@ -70,7 +70,9 @@ const HINTS: u32 = 64;
 impl<'a> Index<'a> {
     pub(crate) fn new(set: &'a ManifestSet) -> Self {
         let mut slices: BTreeMap<Key<'_>, Vec<&EndpointSlice>> = BTreeMap::new();
-        for object in &set.endpoint_slices {
+        let mut sorted: Vec<_> = set.endpoint_slices.iter().collect();
+        sorted.sort_by_key(|slice| key(slice));
+        for object in sorted {
             if let (Some(service), Some(slice)) =
                 (object.meta.labels.get("kubernetes.io/service-name"), object.spec.in_force())
             {

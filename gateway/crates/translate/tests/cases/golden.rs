@@ -1,25 +1,17 @@
-//! Golden cases: `tests/golden/TOPIC/CASE.in.yaml` holds manifests, `CASE.out.yaml` what they mean: the IR, the
-//! status of every object, and the diagnostics. `GATEWAY_BLESS=1` rewrites what is out; read the difference, it is
-//! the specification.
-//!
-//! Where there is a `CASE.before.yaml`, it was read from the same file before: last good. To be readable, the
-//! output leaves out settings that have their default, and writes a condition, a match and a backend on one line.
-
-mod support;
-
 use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
 
+use crate::{render, support};
+
 #[test]
 fn every_case_means_what_it_meant() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../tests/golden");
     let bless = std::env::var_os("GATEWAY_BLESS").is_some();
     let mut wrong = Vec::new();
     let mut expected = BTreeSet::new();
-    let files = files(&root);
+    let files = support::golden_files();
     for input in files.iter().filter(|path| path.to_string_lossy().ends_with(".in.yaml")) {
         let sibling = |end: &str| PathBuf::from(input.to_string_lossy().replace(".in.yaml", end));
         let (output, before) = (sibling(".out.yaml"), sibling(".before.yaml"));
@@ -33,20 +25,10 @@ fn every_case_means_what_it_meant() {
             wrong.push(format!("{}:\n{}", output.display(), difference(&was, &found)));
         }
     }
-    assert!(!expected.is_empty(), "there are no cases under {}", root.display());
+    assert!(!expected.is_empty(), "there are no cases under tests/golden");
     let extra: Vec<_> = files.iter().filter(|path| !expected.contains(*path)).collect();
     assert!(extra.is_empty(), "files that belong to no case: {extra:?}");
     assert!(wrong.is_empty(), "GATEWAY_BLESS=1 rewrites:\n{}", wrong.join("\n"));
-}
-
-fn files(directory: &Path) -> Vec<PathBuf> {
-    let mut all = Vec::new();
-    for entry in fs::read_dir(directory).expect("golden cases").flatten() {
-        let path = entry.path();
-        if path.is_dir() { all.extend(files(&path)) } else { all.push(path) }
-    }
-    all.sort();
-    all
 }
 
 /// Where there is a `CASE.before.yaml`, it was in the file first.
@@ -55,7 +37,7 @@ fn rendered(input: &Path, before: Option<&Path>) -> String {
     let name = input.file_name().and_then(|name| name.to_str()).expect("a plain name");
     let before = before.map(text);
     let versions: Vec<String> = before.into_iter().chain([text(input)]).collect();
-    support::rendered(&support::translated_in_turn(name, &versions))
+    render::rendered(&support::translated_in_turn(name, &versions))
 }
 
 fn difference(was: &str, found: &str) -> String {

@@ -1,14 +1,15 @@
-//! What the tests of this crate share: certificates that are made on the spot, loading without a disk, and a
-//! translation as text.
+//! What the tests of this crate share: the cases, certificates that are made on the spot, and loading without a
+//! disk.
 
-mod render;
-
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
 
 use manifest::{Loader, ManifestSet, Timestamp};
 use translate::{HostFacts, Translation, translate};
-
-pub use render::rendered;
 
 /// When every object without a creationTimestamp was first seen.
 pub const NOW: Timestamp = Timestamp(1_700_000_000);
@@ -17,6 +18,32 @@ pub const NOW: Timestamp = Timestamp(1_700_000_000);
 pub fn facts() -> HostFacts {
     let addresses = ["192.0.2.1", "192.0.2.2", "2001:db8::1"];
     HostFacts { addresses: Some(addresses.map(|text| text.parse().expect("an address")).to_vec()) }
+}
+
+/// Every file under `tests/golden`, sorted.
+pub fn golden_files() -> Vec<PathBuf> {
+    fn below(directory: &Path) -> Vec<PathBuf> {
+        let entries = fs::read_dir(directory).expect("golden cases").flatten();
+        entries
+            .map(|entry| entry.path())
+            .flat_map(|path| if path.is_dir() { below(&path) } else { vec![path] })
+            .collect()
+    }
+    let mut all = below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../tests/golden"));
+    all.sort();
+    all
+}
+
+/// The input of every case.
+pub fn golden_inputs() -> Vec<String> {
+    let inputs = golden_files().into_iter().filter(|path| path.to_string_lossy().ends_with(".in.yaml"));
+    inputs.map(|path| fs::read_to_string(path).expect("the case's input is read")).collect()
+}
+
+/// Loads texts as files, the secrets beside them.
+pub fn loaded<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> ManifestSet {
+    let files = files.into_iter().chain([("secrets.yaml", secrets())]);
+    Loader::of_paths([]).load_texts(files.map(|(path, text)| (path, text.as_bytes())), NOW)
 }
 
 /// Loads one version of a file after another, the secrets beside it, and translates the last.

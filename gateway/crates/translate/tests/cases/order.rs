@@ -1,0 +1,90 @@
+use manifest::ManifestSet;
+use proptest::{prelude::*, sample::Index};
+use translate::translate;
+
+use crate::{render::rendered, support};
+
+/// Swaps objects of every kind. The loader sorts them; translation must not rely on it.
+fn shuffle(set: &mut ManifestSet, swaps: &[(Index, Index)]) {
+    fn swap<T>(objects: &mut [T], swaps: &[(Index, Index)]) {
+        if objects.is_empty() {
+            return;
+        }
+        for (a, b) in swaps {
+            objects.swap(a.index(objects.len()), b.index(objects.len()));
+        }
+    }
+    let ManifestSet {
+        gateway_classes,
+        gateways,
+        http_routes,
+        namespaces,
+        secrets,
+        config_maps,
+        services,
+        endpoint_slices,
+        backends,
+        client_traffic_policies,
+        appliances,
+        unmodelled,
+        diagnostics,
+    } = set;
+    swap(gateway_classes, swaps);
+    swap(gateways, swaps);
+    swap(http_routes, swaps);
+    swap(namespaces, swaps);
+    swap(secrets, swaps);
+    swap(config_maps, swaps);
+    swap(services, swaps);
+    swap(endpoint_slices, swaps);
+    swap(backends, swaps);
+    swap(client_traffic_policies, swaps);
+    swap(appliances, swaps);
+    swap(unmodelled, swaps);
+    swap(diagnostics, swaps);
+}
+
+/// A case's documents, each with the number of the file that it goes to.
+fn spread() -> impl Strategy<Value = (String, Vec<(usize, String)>)> {
+    let case = any::<Index>().prop_map(|index| {
+        let mut cases = support::golden_inputs();
+        cases.swap_remove(index.index(cases.len()))
+    });
+    case.prop_flat_map(|case| {
+        let documents: Vec<String> = case.split("\n---\n").map(str::to_owned).collect();
+        let files = prop::collection::vec(0..3_usize, documents.len());
+        let spread = (Just(documents).prop_shuffle(), files)
+            .prop_map(|(documents, files)| files.into_iter().zip(documents).collect());
+        (Just(case), spread)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn translation_does_not_depend_on_the_order_of_objects(
+        case in any::<Index>(),
+        swaps in prop::collection::vec(any::<(Index, Index)>(), 0..40),
+    ) {
+        let cases = support::golden_inputs();
+        let mut set = support::loaded([("case.yaml", cases[case.index(cases.len())].as_str())]);
+        let before = rendered(&translate(&set, &support::facts()));
+        shuffle(&mut set, &swaps);
+        prop_assert_eq!(before, rendered(&translate(&set, &support::facts())));
+    }
+
+    #[test]
+    fn what_is_served_does_not_depend_on_which_file_an_object_is_in((case, spread) in spread()) {
+        let mut files = [const { String::new() }; 3];
+        for (file, document) in &spread {
+            files[*file].push_str(&format!("---\n{document}\n"));
+        }
+        let names = ["z.yaml", "a/b.yaml", "m.yaml"];
+        let spread = support::loaded(names.into_iter().zip(files.iter().map(String::as_str)));
+        let whole = support::loaded([("case.yaml", case.as_str())]);
+        let (spread, whole) =
+            (translate(&spread, &support::facts()), translate(&whole, &support::facts()));
+        prop_assert_eq!(spread.gateway, whole.gateway);
+    }
+}
