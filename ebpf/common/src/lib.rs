@@ -1,4 +1,53 @@
-//! Shared.
+//! What both halves of the gateway agree on: the layout of every BPF map, what becomes of a frame, and the bytes
+//! of an answer. Pure functions without allocation, which run on the host, where they are tested, and in the
+//! kernel, where `ebpf/programs` wraps them.
+
 #![no_std]
 
+mod checksum;
+mod frame;
+mod ip;
+mod listener;
+mod packet;
 pub mod proxy_protocol;
+mod reset;
+mod segment;
+mod verdict;
+
+pub use listener::{COUNT_OPEN_OFFSET, Count, Limit, ListenerKey, Mark, Refused};
+pub use packet::Packet;
+pub use reset::{Reset, V4 as RESET_V4, V6 as RESET_V6};
+pub use segment::Opening;
+pub use verdict::{DropReason, Listeners, REASONS, Refusal, Unread, Verdict, judge};
+
+/// Version of the map layouts. The object file carries it, the loader checks it, and pins live in a directory
+/// named for it: two versions never share a map.
+pub const ABI_VERSION: u32 = 1;
+
+/// Names of maps and programs in the object file.
+pub mod names {
+    /// Array whose number of entries is [`ABI_VERSION`](crate::ABI_VERSION).
+    pub const ABI: &str = "ABI";
+    /// [`ListenerKey`](crate::ListenerKey) to [`Limit`](crate::Limit), one row per listening socket.
+    pub const LIMITS: &str = "LIMITS";
+    /// [`ListenerKey`](crate::ListenerKey) to [`Count`](crate::Count).
+    pub const COUNTS: &str = "COUNTS";
+    /// [`ListenerKey`](crate::ListenerKey) to [`Refused`](crate::Refused), per processor.
+    pub const REFUSED: &str = "REFUSED";
+    /// Per processor, one counter per [`DropReason`](crate::DropReason) and [`Unread`](crate::Unread).
+    pub const REASONS: &str = "REASONS";
+    /// Storage of sockets: [`Mark`](crate::Mark).
+    pub const MARKS: &str = "MARKS";
+    /// Cookie of the network namespace that interfaces belong to; set before the programs are loaded.
+    pub const NETNS: &str = "NETNS";
+    /// XDP, for drivers and kernels (5.18) that can split a frame over several buffers.
+    pub const XDP_FRAGS: &str = "gateway_xdp_frags";
+    /// XDP, for the others.
+    pub const XDP: &str = "gateway_xdp";
+    /// TC classifier.
+    pub const TC: &str = "gateway_tc";
+    /// Counts connections.
+    pub const SOCK_OPS: &str = "gateway_sockops";
+    /// Drops everything: what the others are measured beside.
+    pub const BARE_DROP: &str = "bare_drop";
+}

@@ -1,1 +1,23 @@
-//! To be filled.
+//! The user half of what runs in the kernel: finds the object file, loads it, attaches and pins its programs,
+//! keeps its maps at what the configuration asks for, and reads its counters.
+//!
+//! [`Kernel`] is the whole public face, and speaks of interfaces, addresses and limits. Pins outlive the process:
+//! after a crash the kernel goes on counting and refusing, and the next process takes the same maps over.
+
+mod cgroup;
+mod counters;
+mod counting;
+mod error;
+mod interface;
+mod kernel;
+mod limits;
+mod netns;
+mod object;
+mod pins;
+mod row;
+
+pub use counters::{Counters, Refusals};
+pub use error::Error;
+pub use interface::{Hook, Interfaces, Tier};
+pub use kernel::{Kernel, Options};
+pub use limits::Limits;

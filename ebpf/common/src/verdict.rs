@@ -1,0 +1,117 @@
+use crate::{Limit, ListenerKey, Opening, Packet};
+
+/// What becomes of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// To the network stack.
+    Pass,
+    /// To the network stack, which may refuse it for itself; counted.
+    PassUnread(Unread),
+    /// Refused; counted for its listening socket.
+    Refuse(Refusal),
+}
+
+/// A connection that is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The segment that asked.
+    pub opening: Opening,
+    /// The row that says no.
+    pub listener: ListenerKey,
+    /// Why.
+    pub reason: DropReason,
+}
+
+/// Why a frame is refused. The value is the index of its counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum DropReason {
+    /// The listening socket has as many connections as it may have.
+    OverConnectionLimit = 0,
+}
+
+/// Why a frame was not judged. The value is the index of its counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Unread {
+    /// A part of a fragmented packet: only the first has ports.
+    Fragment = 1,
+    /// A header is shorter than it must be, or says what cannot be.
+    Malformed = 2,
+    /// More VLAN tags or IPv6 extension headers than are looked behind.
+    TooDeep = 3,
+}
+
+/// Counters per processor: one for each reason.
+pub const REASONS: u32 = 4;
+
+impl DropReason {
+    /// The index of its counter, below [`REASONS`].
+    #[inline(always)]
+    pub const fn index(self) -> u32 {
+        self as u32
+    }
+
+    /// As metrics and logs name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OverConnectionLimit => "over_connection_limit",
+        }
+    }
+}
+
+impl Unread {
+    /// Every reason.
+    pub const ALL: [Self; 3] = [Self::Fragment, Self::Malformed, Self::TooDeep];
+
+    /// The index of its counter, below [`REASONS`].
+    #[inline(always)]
+    pub const fn index(self) -> u32 {
+        self as u32
+    }
+
+    /// As metrics and logs name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fragment => "fragment",
+            Self::Malformed => "malformed",
+            Self::TooDeep => "too_deep",
+        }
+    }
+}
+
+/// What is known of listening sockets.
+pub trait Listeners {
+    /// The row of exactly that key.
+    fn limit(&self, listener: &ListenerKey) -> Option<Limit>;
+
+    /// Open connections of a row; 0 where nobody counts.
+    fn open(&self, listener: &ListenerKey) -> i64;
+}
+
+/// Judges a frame that comes in by an interface of the namespace `netns`: a SYN to a listening socket that has
+/// all the connections that it may have is refused. A socket of that very address goes before a wildcard, as in
+/// the kernel's own lookup.
+#[inline(always)]
+pub fn judge<P: Packet + ?Sized>(packet: &P, netns: u64, listeners: &impl Listeners) -> Verdict {
+    let opening = match Opening::read(packet) {
+        Ok(opening) => opening,
+        Err(None) => return Verdict::Pass,
+        Err(Some(unread)) => return Verdict::PassUnread(unread),
+    };
+    let mut listener = ListenerKey::new(netns, opening.destination(), opening.destination_port());
+    let limit = match listeners.limit(&listener) {
+        Some(limit) => limit,
+        None => {
+            listener = listener.wildcard();
+            match listeners.limit(&listener) {
+                Some(limit) => limit,
+                None => return Verdict::Pass,
+            }
+        }
+    };
+    if limit.most().is_some() && limit.is_reached(listeners.open(&listener)) {
+        return Verdict::Refuse(Refusal { opening, listener, reason: DropReason::OverConnectionLimit });
+    }
+    Verdict::Pass
+}

@@ -1,0 +1,84 @@
+use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
+    btf_maps::SkStorage,
+    macros::{btf_map, map},
+    maps::{Array, HashMap, PerCpuArray, PerCpuHashMap},
+};
+use ebpf_common::{
+    ABI_VERSION, Count, Limit, ListenerKey, Listeners, Mark, REASONS as REASON_COUNT, Refused,
+};
+
+/// Listening sockets over all namespaces that share the pins.
+const SOCKETS: u32 = 65_536;
+
+/// Its size is what it says.
+#[map]
+static ABI: Array<u32> = Array::with_max_entries(ABI_VERSION, 0);
+
+#[map]
+static LIMITS: HashMap<ListenerKey, Limit> = HashMap::with_max_entries(SOCKETS, BPF_F_NO_PREALLOC);
+
+#[map]
+static COUNTS: HashMap<ListenerKey, Count> = HashMap::with_max_entries(SOCKETS, BPF_F_NO_PREALLOC);
+
+#[map]
+static REFUSED: PerCpuHashMap<ListenerKey, Refused> =
+    PerCpuHashMap::with_max_entries(SOCKETS, BPF_F_NO_PREALLOC);
+
+#[map]
+static REASONS: PerCpuArray<u64> = PerCpuArray::with_max_entries(REASON_COUNT, 0);
+
+#[btf_map]
+pub(crate) static MARKS: SkStorage<Mark> = SkStorage::new();
+
+/// Cookie of the namespace that the interfaces belong to, set by the loader.
+#[unsafe(no_mangle)]
+static NETNS: u64 = 0;
+
+/// The namespace that frames come in to.
+#[inline(always)]
+pub(crate) fn netns() -> u64 {
+    // SAFETY: reads a static; volatile, because the loader writes another value into the object.
+    unsafe { core::ptr::read_volatile(&raw const NETNS) }
+}
+
+/// The maps as `ebpf_common` asks for them.
+pub(crate) struct Maps;
+
+impl Listeners for Maps {
+    #[inline(always)]
+    fn limit(&self, listener: &ListenerKey) -> Option<Limit> {
+        // SAFETY: rows are not preallocated, so that one that is removed meanwhile stays what it was until the
+        // program has ended.
+        unsafe { LIMITS.get(listener) }.copied()
+    }
+
+    #[inline(always)]
+    fn open(&self, listener: &ListenerKey) -> i64 {
+        let Some(count) = count(listener) else { return 0 };
+        // SAFETY: the row is readable as above; volatile, because other processors add to it.
+        unsafe { core::ptr::read_volatile(count) }.open()
+    }
+}
+
+/// The row that counts a listening socket's connections.
+#[inline(always)]
+pub(crate) fn count(listener: &ListenerKey) -> Option<*mut Count> {
+    COUNTS.get_ptr_mut(listener)
+}
+
+/// This processor's refusals of a listening socket.
+#[inline(always)]
+pub(crate) fn refused(listener: &ListenerKey) -> Option<&'static mut Refused> {
+    // SAFETY: the value is this processor's own, and a program is not interrupted by itself.
+    REFUSED.get_ptr_mut(listener).map(|refused| unsafe { &mut *refused })
+}
+
+/// Counts a reason on this processor.
+#[inline(always)]
+pub(crate) fn count_reason(index: u32) {
+    if let Some(counter) = REASONS.get_ptr_mut(index) {
+        // SAFETY: the value is this processor's own, and a program is not interrupted by itself.
+        unsafe { *counter += 1 };
+    }
+}

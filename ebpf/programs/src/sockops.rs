@@ -1,0 +1,114 @@
+use aya_ebpf::{
+    EbpfContext,
+    bindings::{
+        BPF_SK_STORAGE_GET_F_CREATE, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_STATE_CB,
+        BPF_SOCK_OPS_STATE_CB_FLAG, BPF_TCP_CLOSE, BPF_TCP_FIN_WAIT1, BPF_TCP_LAST_ACK,
+    },
+    helpers::generated::{bpf_get_netns_cookie, bpf_sk_storage_get},
+    macros::sock_ops,
+    programs::SockOpsContext,
+};
+use ebpf_common::{ListenerKey, Listeners, Mark};
+
+use crate::{
+    atomic,
+    maps::{MARKS, Maps, count},
+};
+
+const AF_INET: u32 = 2;
+const AF_INET6: u32 = 10;
+
+#[sock_ops]
+fn gateway_sockops(context: SockOpsContext) -> u32 {
+    match context.op() {
+        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => opened(&context),
+        BPF_SOCK_OPS_STATE_CB if is_end(context.arg(1)) => ended(&context),
+        _ => None,
+    };
+    1
+}
+
+/// States that a close of ours, or an abort, leads to: the connection needs no slot any more.
+#[inline(always)]
+fn is_end(state: u32) -> bool {
+    state == BPF_TCP_FIN_WAIT1 || state == BPF_TCP_LAST_ACK || state == BPF_TCP_CLOSE
+}
+
+#[inline(always)]
+fn opened(context: &SockOpsContext) -> Option<()> {
+    let exact = local(context)?;
+    let listener = if Maps.limit(&exact).is_some() { exact } else { exact.wildcard() };
+    Maps.limit(&listener)?;
+    let count = count(&listener)?;
+    let mark = mark(context, BPF_SK_STORAGE_GET_F_CREATE as u64)?;
+    // SAFETY: the storage is this socket's, which is locked; the row outlives the program.
+    unsafe {
+        if !(*mark).is_fresh() {
+            return None;
+        }
+        *mark = Mark::counted(listener, (*count).epoch());
+        atomic::add(count.cast(), 1);
+    }
+    let flags = context.cb_flags() | BPF_SOCK_OPS_STATE_CB_FLAG;
+    context.set_cb_flags(flags as i32).ok()
+}
+
+#[inline(always)]
+fn ended(context: &SockOpsContext) -> Option<()> {
+    let mark = mark(context, 0)?;
+    // SAFETY: the storage is this socket's, which is locked; the row outlives the program.
+    unsafe {
+        if !(*mark).take_off() {
+            return None;
+        }
+        let count = count((*mark).listener())?;
+        if (*count).epoch() == (*mark).epoch() {
+            atomic::add(count.cast(), -1);
+        }
+    }
+    Some(())
+}
+
+// The atomic instruction adds to a row's first field.
+const _: () = assert!(ebpf_common::COUNT_OPEN_OFFSET == 0);
+
+/// The key of the connection's own end.
+#[inline(always)]
+fn local(context: &SockOpsContext) -> Option<ListenerKey> {
+    let ops = context.ops;
+    // SAFETY: the context is the one that the program was called with. Volatile, and before anything branches on
+    // them: the verifier wants each read at a fixed offset, and the compiler would merge those of two branches.
+    let (v4, v6) = unsafe {
+        ((&raw const (*ops).local_ip4).read_volatile(), (&raw const (*ops).local_ip6).cast::<u32>())
+    };
+    // SAFETY: likewise.
+    let v6 = unsafe {
+        [v6.read_volatile(), v6.add(1).read_volatile(), v6.add(2).read_volatile(), v6.add(3).read_volatile()]
+    };
+    let words = match context.family() {
+        AF_INET => [0, 0, 0xffff_u32.to_be(), v4],
+        AF_INET6 => v6,
+        _ => return None,
+    };
+    let [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]] = words.map(u32::to_ne_bytes);
+    let address = [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p];
+    // SAFETY: the context is the one that the program was called with.
+    let netns = unsafe { bpf_get_netns_cookie(context.as_ptr()) };
+    Some(ListenerKey::new(netns, address, (context.local_port() as u16).to_be_bytes()))
+}
+
+/// The socket's storage.
+#[inline(always)]
+fn mark(context: &SockOpsContext, flags: u64) -> Option<*mut Mark> {
+    // SAFETY: the context is the one that the program was called with; a null socket is seen below, and the
+    // helper is given a map of the kind that it works on.
+    unsafe {
+        let socket = (*context.ops).__bindgen_anon_2.sk;
+        if socket.is_null() {
+            return None;
+        }
+        let map = (&raw const MARKS).cast_mut().cast();
+        let mark: *mut Mark = bpf_sk_storage_get(map, socket.cast(), core::ptr::null_mut(), flags).cast();
+        if mark.is_null() { None } else { Some(mark) }
+    }
+}

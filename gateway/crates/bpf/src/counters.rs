@@ -1,0 +1,92 @@
+use std::{net::SocketAddr, sync::Arc};
+
+use aya::maps::{HashMap, MapData, PerCpuArray, PerCpuHashMap};
+use ebpf_common::{DropReason, Unread, names};
+
+use crate::{
+    Error, Tier,
+    limits::{failed, pinned},
+    pins::Pins,
+    row::{CountRow, Key, RefusedRow},
+};
+
+/// What the programs count, for whoever shows it. Handles of their own, to be read from any thread; they stay
+/// readable after the kernel half has ended.
+#[derive(Clone)]
+pub struct Counters(Arc<Maps>);
+
+struct Maps {
+    netns: u64,
+    counts: HashMap<MapData, Key, CountRow>,
+    refused: PerCpuHashMap<MapData, Key, RefusedRow>,
+    reasons: PerCpuArray<MapData, u64>,
+}
+
+/// Connections that were refused for one listening address, since its row was made. Rows outlive a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusals {
+    /// Where the clients wanted to.
+    pub listener: SocketAddr,
+    /// `xdp` or `tc`.
+    pub tier: &'static str,
+    /// `over_connection_limit`.
+    pub reason: &'static str,
+    /// How many SYNs.
+    pub total: u64,
+}
+
+impl Counters {
+    /// Opens the pinned maps.
+    pub(crate) fn open(pins: &Pins, netns: u64) -> Result<Self, Error> {
+        Ok(Self(Arc::new(Maps {
+            netns,
+            counts: pinned(pins, names::COUNTS)?.try_into().map_err(failed("open", names::COUNTS))?,
+            refused: pinned(pins, names::REFUSED)?.try_into().map_err(failed("open", names::REFUSED))?,
+            reasons: pinned(pins, names::REASONS)?.try_into().map_err(failed("open", names::REASONS))?,
+        })))
+    }
+
+    /// Refusals of every listening address of this network namespace, by tier; none where there were none.
+    pub fn refused(&self) -> Vec<Refusals> {
+        let rows = self.0.refused.iter().flatten().filter(|(key, _)| key.0.netns() == self.0.netns);
+        rows.flat_map(|(key, processors)| {
+            let sum = |of: fn(&RefusedRow) -> u64| processors.iter().map(of).fold(0, u64::wrapping_add);
+            let totals = [
+                (Tier::XdpNative.label(), sum(|row| row.0.xdp())),
+                (Tier::Tcx.label(), sum(|row| row.0.tc())),
+            ];
+            let reason = DropReason::OverConnectionLimit.name();
+            let listener = key.address();
+            totals.map(|(tier, total)| Refusals { listener, tier, reason, total })
+        })
+        .filter(|refusals| refusals.total > 0)
+        .collect()
+    }
+
+    /// Open connections of every listening address of this network namespace.
+    pub fn open_connections(&self) -> Vec<(SocketAddr, u64)> {
+        let rows = self.0.counts.iter().flatten().filter(|(key, _)| key.0.netns() == self.0.netns);
+        rows.map(|(key, row)| (key.address(), row.0.open().max(0).unsigned_abs())).collect()
+    }
+
+    /// Open connections of one listening address; `None`: nobody counts there.
+    pub fn open_at(&self, listener: SocketAddr) -> Option<u64> {
+        let row = self.0.counts.get(&Key::new(self.0.netns, listener), 0).ok()?;
+        Some(row.0.open().max(0).unsigned_abs())
+    }
+
+    /// Frames that were let through unjudged, by reason: `fragment`, `malformed`, `too_deep`.
+    pub fn unread(&self) -> Vec<(&'static str, u64)> {
+        let total = |index: u32| {
+            let processors = self.0.reasons.get(&index, 0).ok()?;
+            Some(processors.iter().copied().fold(0, u64::wrapping_add))
+        };
+        Unread::ALL.iter().map(|unread| (unread.name(), total(unread.index()).unwrap_or(0))).collect()
+    }
+}
+
+impl std::fmt::Debug for Counters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Counters").field("netns", &self.0.netns).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,283 @@
+use std::fmt;
+
+use aya::{
+    Ebpf,
+    programs::{
+        LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode,
+        links::{FdLink, PinnedLink},
+        tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle},
+    },
+};
+use ebpf_common::names;
+use nix::{ifaddrs::getifaddrs, net::if_::InterfaceFlags, net::if_::if_nametoindex};
+
+use crate::{
+    Error,
+    error::Cause,
+    pins::{self, Pins},
+};
+
+/// Where clients come in, and what may be used there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Interfaces {
+    /// By name, in the process's network namespace.
+    pub names: Vec<String>,
+    /// The first that works is used.
+    pub hooks: Vec<Hook>,
+    /// XDP in generic mode too, where the driver has no native one.
+    pub generic_xdp: bool,
+}
+
+/// A place in the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// Before the network stack. Never on a loopback, whose frames it would copy.
+    Xdp,
+    /// At the entrance of the network stack.
+    Tc,
+}
+
+/// What enforces limits on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    /// XDP in the driver.
+    XdpNative,
+    /// XDP above the driver.
+    XdpGeneric,
+    /// TC by a pinned link (kernel 6.6).
+    Tcx,
+    /// TC by a filter of the clsact queueing discipline.
+    Clsact,
+}
+
+impl Tier {
+    /// The text in the metric's label `tier`.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::XdpNative | Self::XdpGeneric => "xdp",
+            Self::Tcx | Self::Clsact => "tc",
+        }
+    }
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::XdpNative => "XDP",
+            Self::XdpGeneric => "generic XDP",
+            Self::Tcx => "TC",
+            Self::Clsact => "TC (clsact, not pinned)",
+        })
+    }
+}
+
+/// A program at work on an interface.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    /// How.
+    pub(crate) tier: Tier,
+    /// Tells the interface from a later one of the same name.
+    pub(crate) index: u32,
+    held: Held,
+}
+
+/// What keeps it attached.
+#[derive(Debug)]
+enum Held {
+    /// The pin of that name.
+    Pin(String),
+    /// This process; the kernel keeps the filter if it is killed.
+    Filter { _link: SchedClassifierLink },
+}
+
+/// Priority and handle of our clsact filter, which find it again after a crash.
+const FILTER: (u16, TcHandle) = (0xC0, TcHandle::new(0, 1));
+
+impl Attached {
+    /// Attaches the first of the allowed hooks that works, or takes over what an earlier process has pinned there.
+    pub(crate) fn attach(
+        programs: &mut Ebpf,
+        pins: &Pins,
+        netns: u64,
+        name: &str,
+        interfaces: &Interfaces,
+    ) -> Result<Self, Error> {
+        let index = index(name).ok_or_else(|| Error::NoInterface { name: name.to_owned() })?;
+        let mut site = Site { programs, pins, netns, name, index };
+        let mut tried = Vec::new();
+        let mut note =
+            |tier: Tier, error: Cause| tried.push(format!("{tier}: {}", brief(&error.to_string())));
+        for hook in &interfaces.hooks {
+            let tiers: &[Tier] = match hook {
+                Hook::Xdp if is_loopback(name) => {
+                    note(
+                        Tier::XdpNative,
+                        "a loopback has none, and in generic mode it would copy every segment".into(),
+                    );
+                    continue;
+                }
+                Hook::Xdp if interfaces.generic_xdp => &[Tier::XdpNative, Tier::XdpGeneric],
+                Hook::Xdp => &[Tier::XdpNative],
+                Hook::Tc => &[Tier::Tcx, Tier::Clsact],
+            };
+            for tier in tiers {
+                match site.attach(*tier) {
+                    Ok(held) => return Ok(Self { tier: *tier, index, held }),
+                    Err(error) => note(*tier, error),
+                }
+            }
+        }
+        Err(Error::Interface { name: name.to_owned(), tried })
+    }
+
+    /// The pin that holds it.
+    pub(crate) fn pin(&self) -> Option<&str> {
+        match &self.held {
+            Held::Pin(name) => Some(name),
+            Held::Filter { .. } => None,
+        }
+    }
+}
+
+/// Without the middle of the verifier's log, which may be thousands of lines.
+fn brief(error: &str) -> String {
+    let mut lines = error.lines();
+    let first: String = lines.next().unwrap_or_default().chars().take(200).collect();
+    let last: Vec<&str> = lines.clone().rev().filter(|line| !line.is_empty()).take(5).collect();
+    if lines.next().is_none() {
+        first
+    } else {
+        format!("{first} ... {}", last.into_iter().rev().collect::<Vec<_>>().join(" | "))
+    }
+}
+
+/// Begins the name of every pin of an interface.
+pub(crate) const PIN_PREFIX: &str = "on_";
+
+/// One interface and what is needed to attach there.
+struct Site<'a> {
+    programs: &'a mut Ebpf,
+    pins: &'a Pins,
+    netns: u64,
+    name: &'a str,
+    index: u32,
+}
+
+impl Site<'_> {
+    fn attach(&mut self, tier: Tier) -> Result<Held, Cause> {
+        match tier {
+            Tier::XdpNative => self.xdp("xdp", XdpMode::Driver),
+            Tier::XdpGeneric => self.xdp("xdpgeneric", XdpMode::Skb),
+            Tier::Tcx => self.tcx(),
+            Tier::Clsact => self.clsact(),
+        }
+    }
+
+    /// Interfaces are told apart by index: names may hold dots and be given again.
+    fn pin_name(&self, kind: &str) -> String {
+        format!("{PIN_PREFIX}{kind}_{}_{}", self.netns, self.index)
+    }
+
+    fn xdp(&mut self, kind: &str, mode: XdpMode) -> Result<Held, Cause> {
+        let pin = self.pin_name(kind);
+        let program = xdp_program(self.programs)?;
+        // An atomic swap under the pin; it fails where the interface has gone and come again.
+        let swapped = earlier(self.pins, &pin)
+            .and_then(|link| program.attach_to_link(link.try_into()?).map_err(Cause::from));
+        if let Ok(id) = swapped {
+            drop(program.take_link(id)?);
+            return Ok(Held::Pin(pin));
+        }
+        self.pins.remove(&pin)?;
+        let id = program.attach_to_if_index(self.index, mode)?;
+        let link: FdLink = program.take_link(id)?.try_into()?;
+        link.pin(self.pins.path(&pin))?;
+        Ok(Held::Pin(pin))
+    }
+
+    fn tcx(&mut self) -> Result<Held, Cause> {
+        let pin = self.pin_name("tcx");
+        let program = tc_program(self.programs)?;
+        let swapped = earlier(self.pins, &pin)
+            .and_then(|link| program.attach_to_link(link.try_into()?).map_err(Cause::from));
+        if let Ok(id) = swapped {
+            drop(program.take_link(id)?);
+            return Ok(Held::Pin(pin));
+        }
+        self.pins.remove(&pin)?;
+        let order = TcAttachOptions::TcxOrder(LinkOrder::default());
+        let id = program.attach_with_options(self.name, TcAttachType::Ingress, order)?;
+        let link: FdLink = program.take_link(id)?.try_into()?;
+        link.pin(self.pins.path(&pin))?;
+        Ok(Held::Pin(pin))
+    }
+
+    fn clsact(&mut self) -> Result<Held, Cause> {
+        let program = tc_program(self.programs)?;
+        // It may be there already, ours or somebody's.
+        let _ = tc::qdisc_add_clsact(self.name);
+        let (priority, handle) = FILTER;
+        if let Ok(link) =
+            SchedClassifierLink::attached(self.name, TcAttachType::Ingress, priority, handle, None)
+        {
+            // Left by a process that was killed. Dropping the link detaches the filter, if there is one.
+            drop(link);
+        }
+        let options = TcAttachOptions::Netlink(NlOptions { priority, handle, classid: None });
+        let id = program.attach_with_options(self.name, TcAttachType::Ingress, options)?;
+        Ok(Held::Filter { _link: program.take_link(id)? })
+    }
+}
+
+fn earlier(pins: &Pins, name: &str) -> Result<FdLink, Cause> {
+    Ok(PinnedLink::from_pin(pins.path(name))?.into())
+}
+
+/// The program for frames in several buffers, where kernel takes it; else the other one.
+fn xdp_program(programs: &mut Ebpf) -> Result<&mut Xdp, Cause> {
+    let frags = load_xdp(programs, names::XDP_FRAGS).is_ok();
+    let name = if frags { names::XDP_FRAGS } else { names::XDP };
+    load_xdp(programs, name)
+}
+
+fn load_xdp<'a>(programs: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp, Cause> {
+    let program: &mut Xdp = programs.program_mut(name).ok_or("the object has no such program")?.try_into()?;
+    once(program.load())?;
+    Ok(program)
+}
+
+fn tc_program(programs: &mut Ebpf) -> Result<&mut SchedClassifier, Cause> {
+    let program: &mut SchedClassifier =
+        programs.program_mut(names::TC).ok_or("the object has no such program")?.try_into()?;
+    once(program.load())?;
+    Ok(program)
+}
+
+fn once(loaded: Result<(), ProgramError>) -> Result<(), ProgramError> {
+    match loaded {
+        Err(ProgramError::AlreadyLoaded) => Ok(()),
+        other => other,
+    }
+}
+
+/// The interface's index; `None`: there is none of that name.
+pub(crate) fn index(name: &str) -> Option<u32> {
+    if_nametoindex(name).ok()
+}
+
+fn is_loopback(name: &str) -> bool {
+    let Ok(mut addresses) = getifaddrs() else { return name == "lo" };
+    addresses.any(|entry| entry.interface_name == name && entry.flags.contains(InterfaceFlags::IFF_LOOPBACK))
+}
+
+/// Removes the pins of interfaces that are not named any more.
+pub(crate) fn remove_others<'a>(pins: &Pins, keep: impl Iterator<Item = &'a Attached>) -> Result<(), Error> {
+    let keep: Vec<&str> = keep.filter_map(Attached::pin).collect();
+    let others = pins.names(PIN_PREFIX).into_iter().filter(|name| !keep.contains(&name.as_str()));
+    others.into_iter().try_for_each(|name| pins.remove(&name))
+}
+
+/// True if the pin is still there: somebody may have cleaned up by hand.
+pub(crate) fn is_held(pins: &Pins, attached: &Attached) -> bool {
+    attached.pin().is_none_or(|name| pins::exists(&pins.path(name)))
+}

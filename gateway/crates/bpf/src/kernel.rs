@@ -1,0 +1,138 @@
+use std::{collections::BTreeMap, path::PathBuf};
+
+use aya::{Ebpf, EbpfLoader, programs::SockOps};
+use ebpf_common::names;
+
+use crate::{
+    Error,
+    counters::Counters,
+    counting,
+    interface::{self, Attached, Interfaces, Tier},
+    limits::{Limits, Rows},
+    netns,
+    object::Object,
+    pins::Pins,
+};
+
+/// What the kernel half needs to know.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Directory of the object file; `None`: `bpf` beside the executable, else `../lib/gateway`.
+    pub object_dir: Option<PathBuf>,
+    /// A BPF file system, or a directory in one.
+    pub pin_dir: PathBuf,
+    /// Where clients come in.
+    pub interfaces: Interfaces,
+}
+
+/// The kernel half at work. Dropping it leaves everything pinned as it is, as a crash does; [`Kernel::detach`]
+/// ends it.
+pub struct Kernel {
+    programs: Ebpf,
+    pins: Pins,
+    netns: u64,
+    rows: Rows,
+    counters: Counters,
+    wanted: Interfaces,
+    attached: BTreeMap<String, Result<Attached, Error>>,
+}
+
+impl Kernel {
+    /// Loads the programs, starts counting, and attaches to every interface where something works. Takes over the
+    /// maps and links that an earlier process has left. Fails where connections cannot be counted; that nothing
+    /// works on an interface is no failure, see [`Kernel::tiers`].
+    pub fn start(options: &Options) -> Result<Self, Error> {
+        let object = Object::find(options.object_dir.as_deref())?;
+        let pins = Pins::open(&options.pin_dir)?;
+        let netns = netns::cookie()?;
+        let mut loader = EbpfLoader::new();
+        loader.override_global(names::NETNS, &netns, true);
+        let paths: Vec<_> = pins.maps().map(|(name, ..)| (name, pins.path(name))).collect();
+        for (name, path) in &paths {
+            loader.map_pin_path(name, path.as_path());
+        }
+        let mut programs = loader.load(&object.bytes).map_err(load_error)?;
+        let rows = Rows::open(&pins, netns)?;
+        let counters = Counters::open(&pins, netns)?;
+        pins.remove_other_versions();
+        counting::attach(counting_program(&mut programs)?, &pins)?;
+        let wanted = Interfaces::default();
+        let mut kernel = Self { programs, pins, netns, rows, counters, wanted, attached: BTreeMap::new() };
+        kernel.attach(&options.interfaces)?;
+        Ok(kernel)
+    }
+
+    /// Attaches to the interfaces that are named and not attached to yet, as after a change of the configuration,
+    /// or since an interface has come, gone or come again; lets go of the others. Fails where pins cannot be
+    /// removed.
+    pub fn attach(&mut self, interfaces: &Interfaces) -> Result<(), Error> {
+        let mut before = std::mem::take(&mut self.attached);
+        let same_hooks =
+            self.wanted.hooks == interfaces.hooks && self.wanted.generic_xdp == interfaces.generic_xdp;
+        for name in &interfaces.names {
+            let held = match before.remove(name) {
+                Some(Ok(attached)) if same_hooks && self.is_in_place(name, &attached) => Ok(attached),
+                _ => Attached::attach(&mut self.programs, &self.pins, self.netns, name, interfaces),
+            };
+            self.attached.insert(name.clone(), held);
+        }
+        self.wanted = interfaces.clone();
+        drop(before);
+        interface::remove_others(&self.pins, self.attached.values().flatten())
+    }
+
+    /// What enforces limits on each named interface, or why nothing does.
+    pub fn tiers(&self) -> impl Iterator<Item = (&str, Result<Tier, &Error>)> {
+        self.attached
+            .iter()
+            .map(|(name, attached)| (name.as_str(), attached.as_ref().map(|attached| attached.tier)))
+    }
+
+    /// Before a configuration is published, and before its new sockets listen: adds rows, lowers limits.
+    pub fn tighten(&mut self, limits: &Limits) -> Result<(), Error> {
+        self.rows.tighten(limits)
+    }
+
+    /// After a configuration is published: raises limits, removes rows.
+    pub fn loosen(&mut self, limits: &Limits) -> Result<(), Error> {
+        self.rows.loosen(limits)
+    }
+
+    /// What the programs count.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Ends it: nothing is refused or counted any more, and no pin is left.
+    pub fn detach(self) {
+        let Self { programs, pins, attached, .. } = self;
+        drop(attached);
+        pins.remove_all();
+        drop(programs);
+    }
+
+    fn is_in_place(&self, name: &str, attached: &Attached) -> bool {
+        interface::index(name) == Some(attached.index) && interface::is_held(&self.pins, attached)
+    }
+}
+
+impl std::fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kernel")
+            .field("pins", &self.pins)
+            .field("attached", &self.attached)
+            .finish_non_exhaustive()
+    }
+}
+
+fn counting_program(programs: &mut Ebpf) -> Result<&mut SockOps, Error> {
+    let missing = || load_error("the object has no program that counts connections");
+    let program = programs.program_mut(names::SOCK_OPS).ok_or_else(missing)?;
+    let program: &mut SockOps = program.try_into().map_err(load_error::<aya::programs::ProgramError>)?;
+    program.load().map_err(load_error)?;
+    Ok(program)
+}
+
+fn load_error<E: Into<crate::error::Cause>>(error: E) -> Error {
+    Error::Load { source: error.into() }
+}

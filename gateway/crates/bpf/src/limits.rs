@@ -1,0 +1,147 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
+
+use aya::{
+    maps::{HashMap, MapData, MapError, PerCpuHashMap, PerCpuValues},
+    util::nr_cpus,
+};
+use ebpf_common::{Count, Limit, Refused, names};
+use nix::{
+    libc,
+    time::{ClockId, clock_gettime},
+};
+
+use crate::{
+    Error,
+    error::Cause,
+    pins::Pins,
+    row::{CountRow, Key, LimitRow, RefusedRow},
+};
+
+/// Every listening address of the process and how many connections it may have; `None`: any number. Addresses
+/// without a limit belong here too, so that their connections are counted before they get one.
+pub type Limits = BTreeMap<SocketAddr, Option<u64>>;
+
+/// Source: `include/uapi/linux/bpf.h`.
+const BPF_NOEXIST: u64 = 1;
+
+/// The maps that user space writes.
+pub(crate) struct Rows {
+    netns: u64,
+    limits: HashMap<MapData, Key, LimitRow>,
+    counts: HashMap<MapData, Key, CountRow>,
+    refused: PerCpuHashMap<MapData, Key, RefusedRow>,
+}
+
+impl Rows {
+    /// Opens the pinned maps.
+    pub(crate) fn open(pins: &Pins, netns: u64) -> Result<Self, Error> {
+        Ok(Self {
+            netns,
+            limits: pinned(pins, names::LIMITS)?.try_into().map_err(failed("open", names::LIMITS))?,
+            counts: pinned(pins, names::COUNTS)?.try_into().map_err(failed("open", names::COUNTS))?,
+            refused: pinned(pins, names::REFUSED)?.try_into().map_err(failed("open", names::REFUSED))?,
+        })
+    }
+
+    /// Adds rows and lowers limits: afterwards at most what both configurations allow is let in.
+    pub(crate) fn tighten(&mut self, limits: &Limits) -> Result<(), Error> {
+        for (address, most) in limits {
+            let key = Key::new(self.netns, *address);
+            // What counts is there before anything is counted.
+            self.add(key)?;
+            let before = self.limit(&key)?;
+            let most = before.map_or(*most, |before| lower(before, *most));
+            self.set(key, most)?;
+        }
+        Ok(())
+    }
+
+    /// Raises limits and removes rows: afterwards exactly this configuration is in force.
+    pub(crate) fn loosen(&mut self, limits: &Limits) -> Result<(), Error> {
+        for (address, most) in limits {
+            self.set(Key::new(self.netns, *address), *most)?;
+        }
+        let wanted: BTreeSet<SocketAddr> = limits.keys().copied().collect();
+        let is_wanted = |key: &Key| key.0.netns() == self.netns && wanted.contains(&key.address());
+        for key in keys(self.limits.keys(), names::LIMITS)?.into_iter().filter(|key| !is_wanted(key)) {
+            gone(self.limits.remove(&key)).map_err(failed("remove from", names::LIMITS))?;
+        }
+        for key in keys(self.counts.keys(), names::COUNTS)?.into_iter().filter(|key| !is_wanted(key)) {
+            // Connections of a listener that is gone may be there for long, and it may come back.
+            if self.counts.get(&key, 0).is_ok_and(|row| row.0.open() > 0) {
+                continue;
+            }
+            gone(self.counts.remove(&key)).map_err(failed("remove from", names::COUNTS))?;
+            gone(self.refused.remove(&key)).map_err(failed("remove from", names::REFUSED))?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, key: Key) -> Result<(), Error> {
+        let count = CountRow(Count::new(epoch()));
+        there(self.counts.insert(key, count, BPF_NOEXIST)).map_err(failed("add to", names::COUNTS))?;
+        let processors = nr_cpus().map_err(|(_, error)| failed("size", names::REFUSED)(error))?;
+        let zeros = PerCpuValues::try_from(vec![RefusedRow(Refused::default()); processors]);
+        let zeros = zeros.map_err(failed("size", names::REFUSED))?;
+        there(self.refused.insert(key, zeros, BPF_NOEXIST)).map_err(failed("add to", names::REFUSED))
+    }
+
+    fn limit(&self, key: &Key) -> Result<Option<Option<u64>>, Error> {
+        match self.limits.get(key, 0) {
+            Ok(LimitRow(limit)) => Ok(Some(limit.most())),
+            Err(MapError::KeyNotFound) => Ok(None),
+            Err(error) => Err(failed("read", names::LIMITS)(error)),
+        }
+    }
+
+    fn set(&mut self, key: Key, most: Option<u64>) -> Result<(), Error> {
+        self.limits.insert(key, LimitRow(Limit::new(most)), 0).map_err(failed("write", names::LIMITS))
+    }
+}
+
+/// A handle of its own of a pinned map.
+pub(crate) fn pinned(pins: &Pins, name: &'static str) -> Result<aya::maps::Map, Error> {
+    MapData::from_pin(pins.path(name)).and_then(aya::maps::Map::from_map_data).map_err(failed("open", name))
+}
+
+/// Names the map in an error.
+pub(crate) fn failed<E: Into<Cause>>(action: &'static str, map: &'static str) -> impl FnOnce(E) -> Error {
+    move |error| Error::Map { action, map, source: error.into() }
+}
+
+fn lower(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// A list first: a map that is changed while it is walked may begin again.
+fn keys(keys: impl Iterator<Item = Result<Key, MapError>>, map: &'static str) -> Result<Vec<Key>, Error> {
+    keys.collect::<Result<_, _>>().map_err(failed("list", map))
+}
+
+fn there(outcome: Result<(), MapError>) -> Result<(), MapError> {
+    match outcome {
+        Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::EEXIST) => Ok(()),
+        other => other,
+    }
+}
+
+fn gone(outcome: Result<(), MapError>) -> Result<(), MapError> {
+    match outcome {
+        Err(MapError::KeyNotFound) => Ok(()),
+        Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        other => other,
+    }
+}
+
+/// Nanoseconds since boot: never given twice to rows of one key.
+fn epoch() -> u64 {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |now| {
+        u64::try_from(now.tv_sec()).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec()).unwrap_or(0)
+    })
+}

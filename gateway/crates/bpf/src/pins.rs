@@ -1,0 +1,123 @@
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use aya::maps::MapInfo;
+use ebpf_common::{ABI_VERSION, Count, Limit, ListenerKey, Mark, Refused, names};
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+
+use crate::Error;
+
+/// Pinned maps with the sizes of key and value.
+const MAPS: [(&str, usize, usize); 5] = [
+    (names::LIMITS, size_of::<ListenerKey>(), size_of::<Limit>()),
+    (names::COUNTS, size_of::<ListenerKey>(), size_of::<Count>()),
+    (names::REFUSED, size_of::<ListenerKey>(), size_of::<Refused>()),
+    (names::REASONS, size_of::<u32>(), size_of::<u64>()),
+    // The storage's key is a socket's descriptor.
+    (names::MARKS, size_of::<i32>(), size_of::<Mark>()),
+];
+
+/// The directory of everything that outlives the process: `v<ABI>` in a BPF file system.
+#[derive(Debug)]
+pub(crate) struct Pins {
+    base: PathBuf,
+    directory: PathBuf,
+}
+
+impl Pins {
+    /// Opens the directory, and makes it where it is missing.
+    pub(crate) fn open(base: &Path) -> Result<Self, Error> {
+        let is_bpffs = statfs(base).is_ok_and(|file_system| file_system.filesystem_type() == BPF_FS_MAGIC);
+        if !is_bpffs {
+            return Err(Error::NotBpffs { path: base.to_owned() });
+        }
+        let pins = Self { base: base.to_owned(), directory: base.join(format!("v{ABI_VERSION}")) };
+        match fs::create_dir(&pins.directory) {
+            Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(Error::Pins { path: pins.directory, source });
+            }
+            _ => {}
+        }
+        pins.check()?;
+        Ok(pins)
+    }
+
+    /// Maps that an earlier process has left are taken over as they are, so they must be what we think.
+    fn check(&self) -> Result<(), Error> {
+        for (path, key, value) in self.maps().map(|(name, key, value)| (self.path(name), key, value)) {
+            if !exists(&path) {
+                continue;
+            }
+            let sizes = |info: MapInfo| (info.key_size() as usize, info.value_size() as usize);
+            if MapInfo::from_pin(&path).map(sizes).ok() != Some((key, value)) {
+                return Err(Error::Layout { path });
+            }
+        }
+        Ok(())
+    }
+
+    /// Each pinned map's name, and sizes of key and value.
+    pub(crate) fn maps(&self) -> impl Iterator<Item = (&'static str, usize, usize)> {
+        MAPS.into_iter()
+    }
+
+    /// A pin's path. Names have no dots: a BPF file system keeps those for itself.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// Names of the pins that begin so.
+    pub(crate) fn names(&self, prefix: &str) -> Vec<String> {
+        entries(&self.directory).into_iter().filter(|name| name.starts_with(prefix)).collect()
+    }
+
+    /// Removes a pin; what it held ends, unless somebody else holds it.
+    pub(crate) fn remove(&self, name: &str) -> Result<(), Error> {
+        let path = self.path(name);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::Pins { path, source }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Renames a pin, over one that is there.
+    pub(crate) fn rename(&self, from: &str, to: &str) -> Result<(), Error> {
+        let path = self.path(to);
+        fs::rename(self.path(from), &path).map_err(|source| Error::Pins { path, source })
+    }
+
+    /// Ends what other versions have left. Their programs hold hooks that have room for one.
+    pub(crate) fn remove_other_versions(&self) {
+        for name in entries(&self.base) {
+            let directory = self.base.join(&name);
+            let version = name.strip_prefix('v').is_some_and(|version| version.parse::<u32>().is_ok());
+            if version && directory != self.directory {
+                tracing::info!(directory = %directory.display(), "removing the pins of another version");
+                remove_directory(&directory);
+            }
+        }
+    }
+
+    /// Ends everything.
+    pub(crate) fn remove_all(self) {
+        remove_directory(&self.directory);
+    }
+}
+
+/// BPF file systems do not open pins as files, but say whether they are there.
+pub(crate) fn exists(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+fn entries(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+fn remove_directory(directory: &Path) {
+    if let Err(error) = fs::remove_dir_all(directory) {
+        tracing::warn!(directory = %directory.display(), %error, "cannot remove pins; the kernel goes on with them");
+    }
+}

@@ -1,0 +1,71 @@
+use std::net::{IpAddr, SocketAddr};
+
+use aya::Pod;
+use ebpf_common::{Count, Limit, ListenerKey, Refused};
+
+/// What crosses into the kernel, in aya's terms.
+macro_rules! row {
+    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
+        $(#[$doc])*
+        #[repr(transparent)]
+        #[derive(Clone, Copy, Debug)]
+        pub(crate) struct $name(pub(crate) $inner);
+
+        // SAFETY: `repr(C)`, made of integers and arrays of bytes, padding explicit: every bit pattern is a value,
+        // and no byte is uninitialised.
+        unsafe impl Pod for $name {}
+    };
+}
+
+row!(
+    /// A listening socket.
+    Key(ListenerKey)
+);
+row!(
+    /// Its limit.
+    LimitRow(Limit)
+);
+row!(
+    /// Its open connections.
+    CountRow(Count)
+);
+row!(
+    /// What one processor has refused for it.
+    RefusedRow(Refused)
+);
+
+impl Key {
+    /// The key of a listening address in a namespace.
+    pub(crate) fn new(netns: u64, address: SocketAddr) -> Self {
+        let ip = match address.ip() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        };
+        Self(ListenerKey::new(netns, ip.octets(), address.port().to_be_bytes()))
+    }
+
+    /// The listening address.
+    pub(crate) fn address(self) -> SocketAddr {
+        let ip = IpAddr::from(self.0.address()).to_canonical();
+        SocketAddr::new(ip, u16::from_be_bytes(self.0.port()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_survive_the_way_into_a_key_and_back() {
+        for text in ["192.0.2.7:80", "0.0.0.0:443", "[2001:db8::7]:65535", "[::]:1"] {
+            let address: SocketAddr = text.parse().expect("an address");
+            let key = Key::new(7, address);
+            assert_eq!((key.address(), key.0.netns()), (address, 7));
+        }
+        let wildcards =
+            ["0.0.0.0:80", "[::]:80"].map(|text| Key::new(7, text.parse().expect("an address")).0);
+        assert_ne!(wildcards[0], wildcards[1], "the two families are two sockets");
+        assert_eq!(Key::new(7, "192.0.2.7:80".parse().expect("an address")).0.wildcard(), wildcards[0]);
+        assert_eq!(Key::new(7, "[2001:db8::7]:80".parse().expect("an address")).0.wildcard(), wildcards[1]);
+    }
+}
