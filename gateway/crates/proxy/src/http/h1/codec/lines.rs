@@ -127,6 +127,7 @@ fn name_fault(byte: u8, first: bool) -> &'static str {
     match byte {
         b' ' | b'\t' if first => "a field line begins with white space",
         b' ' | b'\t' => "white space stands before a colon",
+        b'\n' if first => "a section ends with a bare line feed",
         b'\r' | b'\n' => "a field line has no colon",
         b':' => "a field name is empty",
         _ => "a field name is not a token",

@@ -326,3 +326,25 @@ impl From<Fault> for RequestError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A client that sends byte by byte must not cost the square of its head.
+    #[test]
+    fn what_was_looked_at_is_not_looked_at_again() {
+        let bytes =
+            format!("POST http://x/{0}?{0} HTTP/1.1\r\n{0}: {0}\r\nhost: x\r\n{0}:\t{0}", "a".repeat(100));
+        let mut parser = RequestParser::new(HeadLimits::default());
+        let mut buffer = BytesMut::new();
+        for byte in bytes.as_bytes() {
+            buffer.extend_from_slice(&[*byte]);
+            assert!(parser.parse(&mut buffer).unwrap().is_none());
+            // A version is the one thing that is taken whole.
+            let again = buffer.len() - parser.state.at;
+            assert!(again < "HTTP/1.1\r\n".len(), "{again} bytes of {}", buffer.len());
+        }
+        assert_eq!(parser.state.at, buffer.len());
+    }
+}

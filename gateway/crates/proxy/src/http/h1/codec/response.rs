@@ -212,3 +212,24 @@ impl From<Fault> for ResponseError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A backend that sends byte by byte must not cost the square of its head.
+    #[test]
+    fn what_was_looked_at_is_not_looked_at_again() {
+        let bytes = format!("HTTP/1.1 200 {0}\r\n{0}: {0}\r\n{0}:\t{0}", "a".repeat(100));
+        let mut parser = ResponseParser::new(HeadLimits::default());
+        let mut buffer = BytesMut::new();
+        for byte in bytes.as_bytes() {
+            buffer.extend_from_slice(&[*byte]);
+            assert!(parser.parse(&mut buffer, &Method::GET).unwrap().is_none());
+            // Version and code are taken whole.
+            let again = buffer.len() - parser.state.at;
+            assert!(again <= STATUS_END, "{again} bytes of {}", buffer.len());
+        }
+        assert_eq!(parser.state.at, buffer.len());
+    }
+}
