@@ -1,6 +1,6 @@
 //! A network namespace and a veth pair of our own, removed when dropped.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::step;
 
@@ -11,18 +11,26 @@ pub const ADDRESS: &str = "192.0.2.2";
 /// As [`ADDRESS`], for IPv6.
 pub const ADDRESS6: &str = "2001:db8:6177::2";
 
+/// The namespace's name, for `ip netns exec`.
+pub const NAME: &str = "gateway-run";
+/// Our end of the pair.
+const OUTSIDE: &str = "gwrun0";
+
 /// A namespace that is reached from this one by a veth pair.
-pub struct Namespace {
-    name: String,
-    outside: String,
-}
+pub struct Namespace(());
 
 impl Namespace {
-    /// Makes it. Needs root.
+    /// Makes it, in the place of what a run that was killed has left. Needs root.
     pub fn new() -> Result<Self> {
-        let number = std::process::id();
-        let namespace = Self { name: format!("gateway-run-{number}"), outside: format!("gwr{number}") };
-        let Self { name, outside } = &namespace;
+        if let Some(pids) = step::output(step::command("ip").args(["netns", "pids", NAME])) {
+            let pids: Vec<&str> = pids.split_whitespace().collect();
+            if !pids.is_empty() {
+                bail!("another run is alive in the namespace {NAME} (process {}): end it first", pids.join(", "));
+            }
+            delete();
+        }
+        let namespace = Self(());
+        let (name, outside) = (NAME, OUTSIDE);
         let remedy = "is this root, and does the kernel have network namespaces and veth?";
         for words in [
             format!("ip netns add {name}"),
@@ -47,17 +55,21 @@ impl Namespace {
     /// The words that start a command inside. (`ip netns exec` would remount /sys and hide the cgroups.)
     pub fn enter(&self, program: &std::path::Path) -> std::process::Command {
         let mut command = step::command("nsenter");
-        command.arg(format!("--net=/run/netns/{}", self.name)).arg("--").arg(program);
+        command.arg(format!("--net=/run/netns/{NAME}")).arg("--").arg(program);
         command
     }
 }
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        for words in [["link", "delete", &self.outside], ["netns", "delete", &self.name]] {
-            if step::output(step::command("ip").args(words)).is_none() {
-                eprintln!("could not clean up: ip {}", words.join(" "));
-            }
-        }
+        delete();
+    }
+}
+
+/// Deletes the namespace, and the pair with it.
+fn delete() {
+    let _ = step::output(step::command("ip").args(["link", "delete", OUTSIDE]));
+    if step::output(step::command("ip").args(["netns", "delete", NAME])).is_none() {
+        eprintln!("could not clean up: ip netns delete {NAME}");
     }
 }

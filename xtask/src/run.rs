@@ -88,6 +88,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 fn print_what_to_try(host: &str, place: &Place, gateway: &Path) {
     let config = place.config.display();
     let runtime = place.runtime.display();
+    let (inside, by_whom) = match host {
+        namespace::ADDRESS => (format!("ip netns exec {} ", namespace::NAME), " by the kernel"),
+        _ => (String::new(), ""),
+    };
     println!(
         "
 Try, from another terminal:
@@ -97,10 +101,11 @@ Try, from another terminal:
   curl --insecure https://{host}:8443/tea/EARLGREY
   curl -i http://{host}:8080/tea/earl-grey              # 404: the whole path must match
 
-  # more connections than the policy allows: the sixth is refused by the kernel
+  # more connections than the policy allows: the sixth is refused{by_whom}
   for n in 1 2 3 4 5 6; do (exec 3<>/dev/tcp/{host}/8080 && sleep 5) & done; wait
 
   {gateway} status --runtime-dir {runtime}
+  {inside}curl http://127.0.0.1:19000/metrics
 
 Configuration: {config} (change or drop files; no restart needed). Ctrl-C ends it all.
 ",
@@ -133,6 +138,8 @@ impl Place {
             fs::remove_dir_all(&base).with_context(|| format!("cannot empty {}", base.display()))?;
         }
         copy(&step::root().join("config"), &place.config)?;
+        // A configuration of its own, for /etc/gateway.
+        fs::remove_file(place.config.join("starter.yaml")).context("config/starter.yaml is missing")?;
         fs::create_dir_all(&place.state)?;
         fs::create_dir_all(&bpf)?;
         certificate(&place.config.join("secrets/default/eg-cert"))?;

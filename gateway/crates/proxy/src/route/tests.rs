@@ -222,7 +222,8 @@ fn requests_are_drawn_by_weight() {
         let Action::Forward(backends) = &router(&snapshot).rule(key).action else { panic!("not forwarded") };
         let mut counts = std::collections::BTreeMap::<String, u32>::new();
         for _ in 0..10_000 {
-            let name = backends.pick().map_or("500".to_owned(), |upstream| upstream.config.name.to_string());
+            let upstream = backends.pick().and_then(|place| backends.upstream(place));
+            let name = upstream.map_or("500".to_owned(), |upstream| upstream.config.name.to_string());
             *counts.entry(name).or_default() += 1;
         }
         counts
