@@ -10,6 +10,8 @@ use std::{
 
 use nix::sched::{CloneFlags, setns};
 
+use crate::wait;
+
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// A namespace, deleted when dropped.
@@ -37,6 +39,17 @@ impl Netns {
     /// Runs `ip WORDS` inside.
     pub fn ip(&self, words: &str) {
         ip(&format!("-n {} {words}", self.name));
+    }
+
+    /// Waits until an interface sends: after its carrier has come the kernel may take a second, and drops what is
+    /// sent before.
+    fn wait_up(&self, interface: &str) {
+        wait::until(&format!("{interface} is up"), || {
+            let mut show = Command::new("ip");
+            let output =
+                show.args(["-n", &self.name, "link", "show", interface]).output().expect("ip can be started");
+            String::from_utf8_lossy(&output.stdout).contains("state UP").then_some(())
+        });
     }
 
     /// Runs a closure on a new thread that is inside. Sockets and child processes that it makes belong there.
@@ -103,6 +116,8 @@ impl Wire {
         gateway.ip(&format!("address add {GATEWAY}/24 dev gw0"));
         gateway.ip(&format!("address add {GATEWAY6}/64 dev gw0 nodad"));
         gateway.ip("link set gw0 up");
+        client.wait_up("cl0");
+        gateway.wait_up("gw0");
         Self { client, gateway }
     }
 }

@@ -1,32 +1,28 @@
-/// The Internet checksum (RFC 1071) as a running sum of 16-bit words in network order.
+/// The Internet checksum (RFC 1071) as a running sum. Words are added as they lie in a packet: the sum's bytes
+/// are in the order of the words' (§2 (B)).
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Sum(u32);
+pub(crate) struct Sum(u64);
 
 impl Sum {
-    /// Adds an even number of bytes. At most 60 kB in all, so that no carry is lost.
+    /// Adds four bytes. Fewer than 2^31 of them, so that no carry is lost.
     #[inline(always)]
-    pub(crate) fn add<const N: usize>(self, bytes: &[u8; N]) -> Self {
-        const { assert!(N.is_multiple_of(2)) };
-        let mut sum = self.0;
-        let mut at = 0;
-        while at < N {
-            sum += u32::from(u16::from_be_bytes([bytes[at], bytes[at + 1]]));
-            at += 2;
-        }
-        Self(sum)
+    pub(crate) const fn word(self, word: u32) -> Self {
+        Self(self.0 + word as u64)
     }
 
-    /// Adds one 16-bit word.
+    /// Adds the four words of an address.
     #[inline(always)]
-    pub(crate) const fn word(self, word: u16) -> Self {
-        Self(self.0 + word as u32)
+    pub(crate) const fn words(self, [a, b, c, d]: [u32; 4]) -> Self {
+        self.word(a).word(b).word(c).word(d)
     }
 
-    /// The checksum field, in network order.
+    /// The checksum field, as it lies in a packet.
     #[inline(always)]
-    pub(crate) const fn field(self) -> [u8; 2] {
-        let once = (self.0 & 0xffff) + (self.0 >> 16);
-        let twice = (once & 0xffff) + (once >> 16);
-        (!(twice as u16)).to_be_bytes()
+    pub(crate) const fn field(self) -> u16 {
+        let mut sum = (self.0 & 0xffff_ffff) + (self.0 >> 32);
+        sum = (sum & 0xffff) + (sum >> 16);
+        sum = (sum & 0xffff) + (sum >> 16);
+        sum = (sum & 0xffff) + (sum >> 16);
+        !(sum as u16)
     }
 }

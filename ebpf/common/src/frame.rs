@@ -1,4 +1,4 @@
-use crate::{Packet, Unread};
+use crate::{Bytes, Packet, Unread};
 
 /// What an Ethernet frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,31 +9,34 @@ pub(crate) enum Network {
     V6,
 }
 
+/// Bytes of the Ethernet header.
+const ETHERNET: usize = 14;
+
 /// Most VLAN tags that are skipped: one of a customer inside one of a provider (IEEE 802.1ad).
 const TAGS: usize = 2;
 
-const IPV4: [u8; 2] = [0x08, 0x00];
-const IPV6: [u8; 2] = [0x86, 0xdd];
-const CUSTOMER_TAG: [u8; 2] = [0x81, 0x00];
-const PROVIDER_TAG: [u8; 2] = [0x88, 0xa8];
+const IPV4: u16 = 0x0800_u16.to_be();
+const IPV6: u16 = 0x86dd_u16.to_be();
+const CUSTOMER_TAG: u16 = 0x8100_u16.to_be();
+const PROVIDER_TAG: u16 = 0x88a8_u16.to_be();
 
 /// Skips the Ethernet header and VLAN tags: what follows, and where. `Err(None)`: no IP.
 #[inline(always)]
-pub(crate) fn network<P: Packet + ?Sized>(packet: &P) -> Result<(Network, usize), Option<Unread>> {
-    let mut at = 12;
-    let mut kind: [u8; 2] = packet.read(at).ok_or(Unread::Malformed)?;
+pub(crate) fn network<P: Packet>(packet: &P) -> Result<(Network, usize), Option<Unread>> {
+    let mut at = ETHERNET;
+    let mut kind = packet.part(0, ETHERNET).ok_or(Unread::Malformed)?.half(12);
     let mut tags = 0;
     while kind == CUSTOMER_TAG || kind == PROVIDER_TAG {
         if tags == TAGS {
             return Err(Some(Unread::TooDeep));
         }
+        kind = packet.part(at, 4).ok_or(Unread::Malformed)?.half(2);
         tags += 1;
         at += 4;
-        kind = packet.read(at).ok_or(Unread::Malformed)?;
     }
     match kind {
-        IPV4 => Ok((Network::V4, at + 2)),
-        IPV6 => Ok((Network::V6, at + 2)),
+        IPV4 => Ok((Network::V4, at)),
+        IPV6 => Ok((Network::V6, at)),
         _ => Err(None),
     }
 }

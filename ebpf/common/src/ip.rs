@@ -1,4 +1,4 @@
-use crate::{Packet, Unread};
+use crate::{Bytes, Packet, Unread};
 
 /// A TCP segment's place in an IP packet. Offsets are from the start of the frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,23 +11,31 @@ pub(crate) struct Carried {
 
 const TCP: u8 = 6;
 
+/// Bytes of an IPv4 header without options.
+pub(crate) const V4_HEADER: usize = 20;
+
+/// Bytes of the fixed IPv6 header.
+pub(crate) const V6_HEADER: usize = 40;
+
+/// More fragments follow, or this is not the first.
+const FRAGMENTED: u16 = 0x3fff_u16.to_be();
+
 /// Finds TCP behind an IPv4 header (RFC 791 §3.1). `Err(None)`: another protocol.
 #[inline(always)]
-pub(crate) fn tcp_in_v4<P: Packet + ?Sized>(packet: &P, at: usize) -> Result<Carried, Option<Unread>> {
-    let [first, _, length_high, length_low, _, _, fragment_high, fragment_low, _, protocol] =
-        packet.read::<10>(at).ok_or(Unread::Malformed)?;
+pub(crate) fn tcp_in_v4<P: Packet>(packet: &P, at: usize) -> Result<Carried, Option<Unread>> {
+    let fixed = packet.part(at, V4_HEADER).ok_or(Unread::Malformed)?;
+    let first = fixed.byte(0);
     let header = usize::from(first & 0xf) * 4;
-    if first >> 4 != 4 || header < 20 {
+    if first >> 4 != 4 || header < V4_HEADER {
         return Err(Some(Unread::Malformed));
     }
-    if protocol != TCP {
+    if fixed.byte(9) != TCP {
         return Err(None);
     }
-    // More fragments, or not the first one.
-    if fragment_high & 0x3f != 0 || fragment_low != 0 {
+    if fixed.half(6) & FRAGMENTED != 0 {
         return Err(Some(Unread::Fragment));
     }
-    let total = usize::from(u16::from_be_bytes([length_high, length_low]));
+    let total = usize::from(u16::from_be(fixed.half(2)));
     if total < header {
         return Err(Some(Unread::Malformed));
     }
@@ -47,25 +55,21 @@ const MOBILITY: u8 = 135;
 const HOST_IDENTITY: u8 = 139;
 const SHIM6: u8 = 140;
 
-/// Length of the fixed IPv6 header.
-const V6_HEADER: usize = 40;
-
 /// Finds TCP behind an IPv6 header and its extension headers (RFC 8200 §3 and §4). `Err(None)`: another
 /// protocol, or one that cannot be looked into.
 #[inline(always)]
-pub(crate) fn tcp_in_v6<P: Packet + ?Sized>(packet: &P, at: usize) -> Result<Carried, Option<Unread>> {
-    let [first, _, _, _, length_high, length_low, next] = packet.read::<7>(at).ok_or(Unread::Malformed)?;
-    if first >> 4 != 6 {
+pub(crate) fn tcp_in_v6<P: Packet>(packet: &P, at: usize) -> Result<Carried, Option<Unread>> {
+    let fixed = packet.part(at, V6_HEADER).ok_or(Unread::Malformed)?;
+    if fixed.byte(0) >> 4 != 6 {
         return Err(Some(Unread::Malformed));
     }
-    let payload = usize::from(u16::from_be_bytes([length_high, length_low]));
-    let mut next = next;
+    let payload = usize::from(u16::from_be(fixed.half(4)));
+    let mut next = fixed.byte(6);
     let mut skipped = 0;
     let mut extensions = 0;
     while next != TCP {
-        let authentication = next == AUTHENTICATION;
         match next {
-            HOP_BY_HOP | ROUTING | DESTINATION | MOBILITY | HOST_IDENTITY | SHIM6 | AUTHENTICATION => {}
+            HOP_BY_HOP | ROUTING | AUTHENTICATION | DESTINATION | MOBILITY | HOST_IDENTITY | SHIM6 => {}
             FRAGMENT => return Err(Some(Unread::Fragment)),
             _ => return Err(None),
         }
@@ -73,10 +77,11 @@ pub(crate) fn tcp_in_v6<P: Packet + ?Sized>(packet: &P, at: usize) -> Result<Car
             return Err(Some(Unread::TooDeep));
         }
         extensions += 1;
-        let [following, length] = packet.read::<2>(at + V6_HEADER + skipped).ok_or(Unread::Malformed)?;
+        let extension = packet.part(at + V6_HEADER + skipped, 2).ok_or(Unread::Malformed)?;
         // In 8 bytes without the first 8; RFC 4302 §2.2 counts 4 bytes without the first 8.
-        skipped += if authentication { (usize::from(length) + 2) * 4 } else { (usize::from(length) + 1) * 8 };
-        next = following;
+        let length = usize::from(extension.byte(1));
+        skipped += if next == AUTHENTICATION { (length + 2) * 4 } else { (length + 1) * 8 };
+        next = extension.byte(0);
     }
     if payload < skipped {
         return Err(Some(Unread::Malformed));

@@ -4,6 +4,7 @@
 
 #![no_std]
 
+mod address;
 mod checksum;
 mod frame;
 mod ip;
@@ -15,8 +16,8 @@ mod segment;
 mod verdict;
 
 pub use listener::{COUNT_OPEN_OFFSET, Count, Limit, ListenerKey, Mark, Refused};
-pub use packet::Packet;
-pub use reset::{Reset, V4 as RESET_V4, V6 as RESET_V6};
+pub use packet::{Bytes, Packet};
+pub use reset::{RESET_V4, RESET_V6, Reset};
 pub use segment::Opening;
 pub use verdict::{DropReason, Listeners, REASONS, Refusal, Unread, Verdict, judge};
 
@@ -44,6 +45,10 @@ pub mod names {
     pub const XDP_FRAGS: &str = "gateway_xdp_frags";
     /// XDP, for the others.
     pub const XDP: &str = "gateway_xdp";
+    /// As [`XDP_FRAGS`], for a veth, whose answers take another way.
+    pub const VETH_FRAGS: &str = "gateway_veth_frags";
+    /// As [`XDP`], for a veth.
+    pub const VETH: &str = "gateway_veth";
     /// TC classifier.
     pub const TC: &str = "gateway_tc";
     /// Counts connections.

@@ -1,34 +1,45 @@
-use crate::segment::is_mapped;
+use crate::address::Address;
 
 /// Names a listening socket in every map: a network namespace, an address and a port.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ListenerKey {
     netns: u64,
-    address: [u8; 16],
-    port: [u8; 2],
-    padding: [u8; 6],
+    address: Address,
+    port: u16,
+    padding: [u16; 3],
 }
 
 const _: () = assert!(size_of::<ListenerKey>() == 32);
 
 impl ListenerKey {
     /// `netns`: the namespace's cookie (SO_NETNS_COOKIE, kernel 5.14). `address`: IPv4 in IPv6's form; all zero
-    /// behind the prefix for a wildcard. `port`: in network order.
+    /// behind the prefix for a wildcard.
+    pub const fn new(netns: u64, address: [u8; 16], port: u16) -> Self {
+        Self::of(netns, Address::new(address), port.to_be())
+    }
+
+    /// From words of an IPv6 packet or socket; address and port in network order.
     #[inline(always)]
-    pub const fn new(netns: u64, address: [u8; 16], port: [u8; 2]) -> Self {
-        Self { netns, address, port, padding: [0; 6] }
+    pub const fn v6(netns: u64, address: [u32; 4], port: u16) -> Self {
+        Self::of(netns, Address::v6(address), port)
+    }
+
+    /// From the word of an IPv4 packet or socket; address and port in network order.
+    #[inline(always)]
+    pub const fn v4(netns: u64, address: u32, port: u16) -> Self {
+        Self::of(netns, Address::v4(address), port)
+    }
+
+    #[inline(always)]
+    pub(crate) const fn of(netns: u64, address: Address, port: u16) -> Self {
+        Self { netns, address, port, padding: [0; 3] }
     }
 
     /// The wildcard of the same family, namespace and port.
     #[inline(always)]
-    pub fn wildcard(&self) -> Self {
-        let mut address = [0; 16];
-        if is_mapped(&self.address) {
-            address[10] = 0xff;
-            address[11] = 0xff;
-        }
-        Self::new(self.netns, address, self.port)
+    pub const fn wildcard(&self) -> Self {
+        Self::of(self.netns, self.address.wildcard(), self.port)
     }
 
     /// The namespace's cookie.
@@ -38,12 +49,12 @@ impl ListenerKey {
 
     /// The address, IPv4 in IPv6's form.
     pub const fn address(&self) -> [u8; 16] {
-        self.address
+        self.address.bytes()
     }
 
-    /// The port, in network order.
-    pub const fn port(&self) -> [u8; 2] {
-        self.port
+    /// The port.
+    pub const fn port(&self) -> u16 {
+        u16::from_be(self.port)
     }
 }
 

@@ -93,13 +93,13 @@ pub trait Listeners {
 /// all the connections that it may have is refused. A socket of that very address goes before a wildcard, as in
 /// the kernel's own lookup.
 #[inline(always)]
-pub fn judge<P: Packet + ?Sized>(packet: &P, netns: u64, listeners: &impl Listeners) -> Verdict {
+pub fn judge<P: Packet>(packet: &P, netns: u64, listeners: &impl Listeners) -> Verdict {
     let opening = match Opening::read(packet) {
         Ok(opening) => opening,
         Err(None) => return Verdict::Pass,
         Err(Some(unread)) => return Verdict::PassUnread(unread),
     };
-    let mut listener = ListenerKey::new(netns, opening.destination(), opening.destination_port());
+    let mut listener = ListenerKey::of(netns, opening.destination, opening.ports.1);
     let limit = match listeners.limit(&listener) {
         Some(limit) => limit,
         None => {

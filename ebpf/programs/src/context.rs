@@ -1,5 +1,7 @@
+use core::arch::asm;
+
 use aya_ebpf::programs::{TcContext, XdpContext};
-use ebpf_common::Packet;
+use ebpf_common::{Bytes, Packet};
 
 use crate::atomic::opaque;
 
@@ -8,6 +10,10 @@ pub(crate) struct Frame {
     start: usize,
     end: usize,
 }
+
+/// A place in a frame, with as many bytes behind it as were asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Place(usize);
 
 impl Frame {
     /// The frame as it is now: what moves its ends makes it stale.
@@ -21,20 +27,56 @@ impl Frame {
     pub(crate) fn of_tc(context: &TcContext) -> Self {
         Self { start: context.data(), end: context.data_end() }
     }
-
-    /// A place for `N` bytes at `offset`, if the frame has them.
-    #[inline(always)]
-    pub(crate) fn place<const N: usize>(&self, offset: usize) -> Option<*mut [u8; N]> {
-        let at = opaque(self.start + offset);
-        if at + N > self.end { None } else { Some(at as *mut [u8; N]) }
-    }
 }
 
 impl Packet for Frame {
+    type Bytes = Place;
+
     #[inline(always)]
-    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        let place = self.place::<N>(offset)?;
-        // SAFETY: `place` has checked that all N bytes lie before the frame's end; any address is aligned for u8.
-        Some(unsafe { *place })
+    fn part(&self, offset: usize, length: usize) -> Option<Place> {
+        let at = opaque(self.start + offset);
+        if at + length > self.end { None } else { Some(Place(at)) }
+    }
+}
+
+/// Reads a number with one instruction. The compiler would read byte by byte: it takes packets for unaligned, which
+/// these processors do not mind.
+macro_rules! load {
+    ($instruction:literal, $at:expr) => {{
+        let value: u64;
+        // SAFETY: `part` has checked that the bytes lie before the frame's end, and the verifier checks it again.
+        unsafe {
+            asm!($instruction, value = out(reg) value, at = in(reg) $at, options(readonly, nostack, preserves_flags))
+        };
+        value
+    }};
+}
+
+impl Bytes for Place {
+    #[inline(always)]
+    fn byte(&self, place: usize) -> u8 {
+        load!("{value} = *(u8 *)({at} + 0)", self.0 + place) as u8
+    }
+
+    #[inline(always)]
+    fn half(&self, place: usize) -> u16 {
+        load!("{value} = *(u16 *)({at} + 0)", self.0 + place) as u16
+    }
+
+    #[inline(always)]
+    fn word(&self, place: usize) -> u32 {
+        load!("{value} = *(u32 *)({at} + 0)", self.0 + place) as u32
+    }
+}
+
+impl Place {
+    /// Writes four bytes, as they are to lie there.
+    #[inline(always)]
+    pub(crate) fn set_word(self, place: usize, word: u32) {
+        let (at, word) = (self.0 + place, u64::from(word));
+        // SAFETY: as for reading; the frame is this program's alone while it runs.
+        unsafe {
+            asm!("*(u32 *)({at} + 0) = {word}", at = in(reg) at, word = in(reg) word, options(nostack, preserves_flags))
+        };
     }
 }

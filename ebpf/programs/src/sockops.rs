@@ -85,16 +85,14 @@ fn local(context: &SockOpsContext) -> Option<ListenerKey> {
     let v6 = unsafe {
         [v6.read_volatile(), v6.add(1).read_volatile(), v6.add(2).read_volatile(), v6.add(3).read_volatile()]
     };
-    let words = match context.family() {
-        AF_INET => [0, 0, 0xffff_u32.to_be(), v4],
-        AF_INET6 => v6,
-        _ => return None,
-    };
-    let [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]] = words.map(u32::to_ne_bytes);
-    let address = [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p];
-    // SAFETY: the context is the one that the program was called with.
+    // SAFETY: likewise.
     let netns = unsafe { bpf_get_netns_cookie(context.as_ptr()) };
-    Some(ListenerKey::new(netns, address, (context.local_port() as u16).to_be_bytes()))
+    let port = (context.local_port() as u16).to_be();
+    match context.family() {
+        AF_INET => Some(ListenerKey::v4(netns, v4, port)),
+        AF_INET6 => Some(ListenerKey::v6(netns, v6, port)),
+        _ => None,
+    }
 }
 
 /// The socket's storage.

@@ -1,10 +1,10 @@
 use aya_ebpf::{
     bindings::xdp_action,
-    helpers::generated::{bpf_xdp_adjust_tail, bpf_xdp_get_buff_len},
+    helpers::generated::{bpf_redirect, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len},
     macros::xdp,
     programs::XdpContext,
 };
-use ebpf_common::{Opening, RESET_V4, RESET_V6, Reset, Verdict, judge};
+use ebpf_common::{Bytes, Opening, Packet, RESET_V4, RESET_V6, Reset, Verdict, judge};
 
 use crate::{
     atomic::opaque,
@@ -14,13 +14,22 @@ use crate::{
 
 #[xdp(frags)]
 fn gateway_xdp_frags(context: XdpContext) -> u32 {
-    // SAFETY: the context is the one that the program was called with.
-    run(&context, || unsafe { bpf_xdp_get_buff_len(context.ctx) } as usize)
+    run(&context, whole_length, transmit)
 }
 
 #[xdp]
 fn gateway_xdp(context: XdpContext) -> u32 {
-    run(&context, || context.data_end() - context.data())
+    run(&context, linear_length, transmit)
+}
+
+#[xdp(frags)]
+fn gateway_veth_frags(context: XdpContext) -> u32 {
+    run(&context, whole_length, redirect)
+}
+
+#[xdp]
+fn gateway_veth(context: XdpContext) -> u32 {
+    run(&context, linear_length, redirect)
 }
 
 #[xdp]
@@ -28,9 +37,35 @@ fn bare_drop(_: XdpContext) -> u32 {
     xdp_action::XDP_DROP
 }
 
-/// `length`: of the frame, whose later buffers only kernels from 5.18 on tell of.
+/// Length of a frame in one buffer or several.
 #[inline(always)]
-fn run(context: &XdpContext, length: impl Fn() -> usize) -> u32 {
+fn whole_length(context: &XdpContext) -> usize {
+    // SAFETY: the context is the one that the program was called with.
+    unsafe { bpf_xdp_get_buff_len(context.ctx) as usize }
+}
+
+/// Length of a frame in one buffer: kernels before 5.18 have no other, and no way to ask.
+#[inline(always)]
+fn linear_length(context: &XdpContext) -> usize {
+    context.data_end() - context.data()
+}
+
+/// Sends the frame back from where it came.
+#[inline(always)]
+fn transmit(_: &XdpContext) -> u32 {
+    xdp_action::XDP_TX
+}
+
+/// Likewise, on a veth: XDP_TX leaves the frame in the queue of a peer that has no XDP program of its own, until
+/// another frame happens to follow. What is redirected is flushed.
+#[inline(always)]
+fn redirect(context: &XdpContext) -> u32 {
+    // SAFETY: the helper takes numbers only.
+    unsafe { bpf_redirect(context.ingress_ifindex() as u32, 0) as u32 }
+}
+
+#[inline(always)]
+fn run(context: &XdpContext, length: fn(&XdpContext) -> usize, send: fn(&XdpContext) -> u32) -> u32 {
     match judge(&Frame::of_xdp(context), netns(), &Maps) {
         Verdict::Pass => xdp_action::XDP_PASS,
         Verdict::PassUnread(unread) => {
@@ -42,8 +77,8 @@ fn run(context: &XdpContext, length: impl Fn() -> usize) -> u32 {
             if let Some(refused) = refused(&refusal.listener) {
                 refused.count_xdp();
             }
-            match answer(context, &refusal.opening, length()) {
-                Some(()) => xdp_action::XDP_TX,
+            match answer(context, &refusal.opening, length(context)) {
+                Some(()) => send(context),
                 None => xdp_action::XDP_DROP,
             }
         }
@@ -60,27 +95,30 @@ fn answer(context: &XdpContext, opening: &Opening, length: usize) -> Option<()> 
 }
 
 #[inline(always)]
-fn replace<const N: usize>(
+fn replace<const WORDS: usize>(
     context: &XdpContext,
     opening: &Opening,
     length: usize,
-    packet: &[u8; N],
+    packet: &[u32; WORDS],
 ) -> Option<()> {
     // At most 22, behind two VLAN tags; the verifier has lost that on the way over the stack.
     let offset = opaque(opening.network_offset()) & 31;
     // SAFETY: the context is the one that the program was called with; pointers into the frame are taken anew
     // below.
-    if unsafe { bpf_xdp_adjust_tail(context.ctx, (offset + N) as i32 - length as i32) } != 0 {
+    if unsafe { bpf_xdp_adjust_tail(context.ctx, (offset + 4 * WORDS) as i32 - length as i32) } != 0 {
         return None;
     }
     let frame = Frame::of_xdp(context);
-    let stations = frame.place::<12>(0)?;
-    let network = frame.place::<N>(offset)?;
-    // SAFETY: `place` has checked both places; they are this program's alone while it runs.
-    unsafe {
-        let [a, b, c, d, e, f, g, h, i, j, k, l] = *stations;
-        *stations = [g, h, i, j, k, l, a, b, c, d, e, f];
-        *network = *packet;
+    let stations = frame.part(0, 12)?;
+    let (to, from) = ([stations.half(0), stations.half(2), stations.half(4)], [6, 8, 10]);
+    let from = from.map(|place| stations.half(place));
+    for (word, halves) in [[from[0], from[1]], [from[2], to[0]], [to[1], to[2]]].into_iter().enumerate() {
+        let [[a, b], [c, d]] = halves.map(u16::to_ne_bytes);
+        stations.set_word(4 * word, u32::from_ne_bytes([a, b, c, d]));
+    }
+    let network = frame.part(offset, 4 * WORDS)?;
+    for (place, word) in packet.iter().enumerate() {
+        network.set_word(4 * place, *word);
     }
     Some(())
 }

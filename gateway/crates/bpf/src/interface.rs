@@ -12,7 +12,7 @@ use ebpf_common::names;
 use nix::{ifaddrs::getifaddrs, net::if_::InterfaceFlags, net::if_::if_nametoindex};
 
 use crate::{
-    Error,
+    Error, driver,
     error::Cause,
     pins::{self, Pins},
 };
@@ -180,7 +180,7 @@ impl Site<'_> {
 
     fn xdp(&mut self, kind: &str, mode: XdpMode) -> Result<Held, Cause> {
         let pin = self.pin_name(kind);
-        let program = xdp_program(self.programs)?;
+        let program = xdp_program(self.programs, self.name)?;
         // An atomic swap under the pin; it fails where the interface has gone and come again.
         let swapped = earlier(self.pins, &pin)
             .and_then(|link| program.attach_to_link(link.try_into()?).map_err(Cause::from));
@@ -233,10 +233,13 @@ fn earlier(pins: &Pins, name: &str) -> Result<FdLink, Cause> {
     Ok(PinnedLink::from_pin(pins.path(name))?.into())
 }
 
-/// The program for frames in several buffers, where kernel takes it; else the other one.
-fn xdp_program(programs: &mut Ebpf) -> Result<&mut Xdp, Cause> {
-    let frags = load_xdp(programs, names::XDP_FRAGS).is_ok();
-    let name = if frags { names::XDP_FRAGS } else { names::XDP };
+/// The program for frames in several buffers, where the kernel takes it; else the other one.
+fn xdp_program<'a>(programs: &'a mut Ebpf, interface: &str) -> Result<&'a mut Xdp, Cause> {
+    let (frags, plain) = match driver::name(interface).as_deref() {
+        Some("veth") => (names::VETH_FRAGS, names::VETH),
+        _ => (names::XDP_FRAGS, names::XDP),
+    };
+    let name = if load_xdp(programs, frags).is_ok() { frags } else { plain };
     load_xdp(programs, name)
 }
 

@@ -7,6 +7,7 @@
 mod cgroup;
 mod counters;
 mod counting;
+mod driver;
 mod error;
 mod interface;
 mod kernel;

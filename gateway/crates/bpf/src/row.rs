@@ -41,13 +41,13 @@ impl Key {
             IpAddr::V4(ip) => ip.to_ipv6_mapped(),
             IpAddr::V6(ip) => ip,
         };
-        Self(ListenerKey::new(netns, ip.octets(), address.port().to_be_bytes()))
+        Self(ListenerKey::new(netns, ip.octets(), address.port()))
     }
 
     /// The listening address.
     pub(crate) fn address(self) -> SocketAddr {
         let ip = IpAddr::from(self.0.address()).to_canonical();
-        SocketAddr::new(ip, u16::from_be_bytes(self.0.port()))
+        SocketAddr::new(ip, self.0.port())
     }
 }
 

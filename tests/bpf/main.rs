@@ -1,0 +1,13 @@
+//! The kernel half on two floors: programs run on bytes by BPF_PROG_TEST_RUN and held against the same functions
+//! on the host, and programs at work between two network namespaces.
+
+mod counting;
+mod differential;
+mod frame;
+mod object;
+mod pinning;
+mod programs;
+mod refusing;
+mod reset;
+mod site;
+mod verdict;

@@ -1,0 +1,177 @@
+//! Programs as BPF_PROG_TEST_RUN runs them: bytes in, verdict, bytes and maps out. Nothing is attached or pinned.
+
+use std::collections::BTreeMap;
+
+use aya::{
+    Ebpf, EbpfLoader, Pod,
+    maps::{HashMap, PerCpuArray, PerCpuHashMap, PerCpuValues},
+    programs::{ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp},
+    util::nr_cpus,
+};
+use ebpf_common::{Count, Limit, ListenerKey, REASONS, Refused, names};
+
+use crate::object;
+
+/// The namespace that the programs think they are in.
+pub const NETNS: u64 = 4711;
+
+macro_rules! pod {
+    ($($name:ident($inner:ty))*) => {$(
+        #[repr(transparent)]
+        #[derive(Clone, Copy)]
+        struct $name($inner);
+        // SAFETY: `repr(C)`, made of integers and arrays of bytes without implicit padding.
+        unsafe impl Pod for $name {}
+    )*};
+}
+
+pod! { Key(ListenerKey) LimitRow(Limit) CountRow([i64; 2]) RefusedRow(Refused) }
+
+const _: () = assert!(size_of::<Count>() == size_of::<[i64; 2]>());
+
+/// Which program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// The XDP program for frames in several buffers.
+    XdpFrags,
+    /// The XDP program for all kernels.
+    Xdp,
+    /// As `XdpFrags`, for a veth.
+    VethFrags,
+    /// As `Xdp`, for a veth.
+    Veth,
+    /// The classifier.
+    Tc,
+}
+
+/// Every program of an object.
+pub const HOOKS: [Hook; 5] = [Hook::XdpFrags, Hook::Xdp, Hook::VethFrags, Hook::Veth, Hook::Tc];
+
+/// Those that answer.
+pub const ANSWERING: [Hook; 4] = [Hook::XdpFrags, Hook::Xdp, Hook::VethFrags, Hook::Veth];
+
+/// What a run came to.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Run {
+    /// XDP_PASS 2, XDP_TX 3, XDP_REDIRECT 4; TC_ACT_UNSPEC -1, TC_ACT_SHOT 2.
+    pub action: i32,
+    /// The frame afterwards.
+    pub frame: Vec<u8>,
+}
+
+/// XDP_PASS.
+pub const XDP_PASS: i32 = 2;
+/// XDP_TX.
+pub const XDP_TX: i32 = 3;
+/// XDP_REDIRECT.
+pub const XDP_REDIRECT: i32 = 4;
+/// TC_ACT_UNSPEC: the next program decides.
+pub const TC_UNSPEC: i32 = -1;
+/// TC_ACT_SHOT.
+pub const TC_SHOT: i32 = 2;
+
+impl Hook {
+    /// What lets a frame through.
+    pub const fn pass(self) -> i32 {
+        match self {
+            Self::Tc => TC_UNSPEC,
+            _ => XDP_PASS,
+        }
+    }
+
+    /// What refuses one.
+    pub const fn refuse(self) -> i32 {
+        match self {
+            Self::XdpFrags | Self::Xdp => XDP_TX,
+            Self::VethFrags | Self::Veth => XDP_REDIRECT,
+            Self::Tc => TC_SHOT,
+        }
+    }
+}
+
+/// Loaded programs with maps of their own.
+pub struct Programs {
+    ebpf: Ebpf,
+}
+
+impl Programs {
+    /// `None`: these tests cannot run here.
+    pub fn load() -> Option<Self> {
+        let file = object::directory()?.join("gateway.bpf.o");
+        let mut loader = EbpfLoader::new();
+        loader.override_global(names::NETNS, &NETNS, true);
+        let mut ebpf = loader.load_file(file).expect("the object loads");
+        for name in [names::XDP_FRAGS, names::XDP, names::VETH_FRAGS, names::VETH] {
+            let program: &mut Xdp = ebpf.program_mut(name).expect("it is there").try_into().expect("XDP");
+            verified(program.load());
+        }
+        let program: &mut SchedClassifier =
+            ebpf.program_mut(names::TC).expect("it is there").try_into().expect("TC");
+        verified(program.load());
+        Some(Self { ebpf })
+    }
+
+    /// A listening socket with so many connections of so many.
+    pub fn listen(&mut self, key: ListenerKey, most: Option<u64>, open: i64) {
+        let mut counts: HashMap<_, Key, CountRow> = self.map(names::COUNTS);
+        counts.insert(Key(key), CountRow([open, 1]), 0).expect("room");
+        let mut refused: PerCpuHashMap<_, Key, RefusedRow> = self.map(names::REFUSED);
+        let zeros = vec![RefusedRow(Refused::default()); nr_cpus().expect("processors")];
+        refused.insert(Key(key), PerCpuValues::try_from(zeros).expect("one per processor"), 0).expect("room");
+        let mut limits: HashMap<_, Key, LimitRow> = self.map(names::LIMITS);
+        limits.insert(Key(key), LimitRow(Limit::new(most)), 0).expect("room");
+    }
+
+    /// Refusals of a listening socket: by XDP, by TC.
+    pub fn refused(&mut self, key: ListenerKey) -> (u64, u64) {
+        let refused: PerCpuHashMap<_, Key, RefusedRow> = self.map(names::REFUSED);
+        let rows = refused.get(&Key(key), 0).expect("a row");
+        rows.iter().fold((0, 0), |(xdp, tc), row| (xdp + row.0.xdp(), tc + row.0.tc()))
+    }
+
+    /// Frames by reason, those that are zero left out.
+    pub fn reasons(&mut self) -> BTreeMap<u32, u64> {
+        let reasons: PerCpuArray<_, u64> = self.map(names::REASONS);
+        let sum = |index| reasons.get(&index, 0).expect("a counter").iter().sum::<u64>();
+        (0..REASONS).map(|index| (index, sum(index))).filter(|(_, sum)| *sum > 0).collect()
+    }
+
+    /// Runs a program on a frame. The kernel wants an Ethernet header at least.
+    pub fn run(&self, hook: Hook, frame: &[u8]) -> Run {
+        let mut out = vec![0; frame.len() + 64];
+        let options =
+            TestRunOptions { data_in: Some(frame), data_out: Some(&mut out), ..TestRunOptions::new() };
+        let result = match hook {
+            Hook::XdpFrags => self.xdp(names::XDP_FRAGS).test_run(options),
+            Hook::Xdp => self.xdp(names::XDP).test_run(options),
+            Hook::VethFrags => self.xdp(names::VETH_FRAGS).test_run(options),
+            Hook::Veth => self.xdp(names::VETH).test_run(options),
+            Hook::Tc => {
+                let program: &SchedClassifier =
+                    self.ebpf.program(names::TC).expect("it is there").try_into().expect("TC");
+                program.test_run(options)
+            }
+        };
+        let result = result.expect("the kernel runs it");
+        out.truncate(result.data_size_out as usize);
+        Run { action: result.return_value.cast_signed(), frame: out }
+    }
+
+    fn xdp(&self, name: &str) -> &Xdp {
+        self.ebpf.program(name).expect("it is there").try_into().expect("XDP")
+    }
+
+    fn map<'a, M>(&'a mut self, name: &str) -> M
+    where
+        M: TryFrom<&'a mut aya::maps::Map, Error = aya::maps::MapError>,
+    {
+        self.ebpf.map_mut(name).expect("it is there").try_into().expect("of that kind")
+    }
+}
+
+/// The verifier's log is the message.
+fn verified(loaded: Result<(), ProgramError>) {
+    if let Err(error) = loaded {
+        panic!("{error}");
+    }
+}

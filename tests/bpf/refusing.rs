@@ -1,0 +1,153 @@
+//! A limit on a wire, by each hook: held, freed, changed, for one address and for wildcards.
+
+use std::{io::ErrorKind, net::TcpStream};
+
+use bpf::{Hook, Kernel};
+use e2e::{
+    netns::{GATEWAY, GATEWAY6},
+    wait,
+};
+
+use crate::site::{BOTH, PATIENCE, Site, at, limits, on};
+
+const LIMIT: u64 = 3;
+
+fn start(site: &Site, hook: Hook, addresses: &[&str]) -> Kernel {
+    let mut kernel = site.start(&[hook]).expect("the kernel half works here");
+    for (name, tier) in kernel.tiers() {
+        assert!(tier.is_ok(), "{name}: {tier:?}");
+    }
+    kernel.tighten(&limits(addresses, Some(LIMIT))).expect("rows are added");
+    kernel
+}
+
+fn fill(site: &Site, address: &str) -> Vec<TcpStream> {
+    (0..LIMIT).map(|n| site.connect(address, PATIENCE).unwrap_or_else(|e| panic!("{n}: {e}"))).collect()
+}
+
+fn total(kernel: &Kernel, address: &str, tier: &str) -> u64 {
+    let refusals = kernel.counters().refused();
+    let mine = refusals.iter().filter(|refusals| refusals.listener == at(address));
+    mine.inspect(|refusals| assert_eq!((refusals.tier, refusals.reason), (tier, "over_connection_limit")))
+        .map(|refusals| refusals.total)
+        .sum()
+}
+
+/// Fills the limit, is refused as the hook refuses, and is let in again once there is room.
+fn held_and_freed(hook: Hook, tier: &str, refused_as: ErrorKind, listen: [&str; 2]) {
+    let Some(site) = Site::open() else { return };
+    let mut kernel = start(&site, hook, &listen);
+    let _servers = [site.listen(listen[0]), site.listen(listen[1])];
+    for (address, listener) in BOTH.into_iter().zip(listen) {
+        let held = fill(&site, address);
+        site.counted(&kernel, listener, LIMIT);
+        let error = site.connect(address, PATIENCE).expect_err("the limit is reached");
+        assert_eq!(error.kind(), refused_as, "{address}: {error}");
+        let refused = total(&kernel, listener, tier);
+        assert!(refused >= 1, "{refused} refusals at {listener}");
+        drop(held);
+        site.counted(&kernel, listener, 0);
+        drop(fill(&site, address));
+        site.counted(&kernel, listener, 0);
+        assert_eq!(total(&kernel, listener, tier), refused, "nothing else was refused");
+    }
+    kernel.loosen(&limits(&listen, None)).expect("limits are raised");
+    let more: Vec<TcpStream> =
+        BOTH.iter().flat_map(|address| [fill(&site, address), fill(&site, address)]).flatten().collect();
+    assert_eq!(more.len(), 12);
+    for listener in listen {
+        site.counted(&kernel, listener, 6);
+    }
+    drop(more);
+    kernel.detach();
+    assert_eq!(site.pinned(), Vec::<String>::new());
+}
+
+#[test]
+fn xdp_answers_with_a_reset_at_the_limit_of_an_address() {
+    held_and_freed(Hook::Xdp, "xdp", ErrorKind::ConnectionRefused, BOTH);
+}
+
+#[test]
+fn xdp_answers_with_a_reset_at_the_limit_of_a_wildcard() {
+    held_and_freed(Hook::Xdp, "xdp", ErrorKind::ConnectionRefused, ["0.0.0.0", "::"]);
+}
+
+#[test]
+fn tc_drops_at_the_limit_of_an_address() {
+    held_and_freed(Hook::Tc, "tc", ErrorKind::TimedOut, BOTH);
+}
+
+#[test]
+fn tc_drops_at_the_limit_of_a_wildcard() {
+    held_and_freed(Hook::Tc, "tc", ErrorKind::TimedOut, ["0.0.0.0", "::"]);
+}
+
+#[test]
+fn other_ports_and_families_are_let_through() {
+    let Some(site) = Site::open() else { return };
+    let mut kernel = start(&site, Hook::Xdp, &[GATEWAY]);
+    kernel.tighten(&limits(&[GATEWAY], Some(0))).expect("limits are lowered");
+    let _servers = BOTH.map(|address| site.listen(address));
+    let error = site.connect(GATEWAY, PATIENCE).expect_err("none may connect");
+    assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    site.connect(GATEWAY6, PATIENCE).expect("the other family has no row");
+}
+
+#[test]
+fn tightening_never_raises_and_loosening_never_waits() {
+    let Some(site) = Site::open() else { return };
+    let mut kernel = start(&site, Hook::Xdp, &[GATEWAY]);
+    let _server = site.listen(GATEWAY);
+    let held = fill(&site, GATEWAY);
+    site.counted(&kernel, GATEWAY, LIMIT);
+    kernel.tighten(&limits(&[GATEWAY], Some(100))).expect("nothing is raised");
+    site.connect(GATEWAY, PATIENCE).expect_err("the old limit holds until it is published");
+    kernel.loosen(&limits(&[GATEWAY], Some(100))).expect("limits are raised");
+    let more = site.connect(GATEWAY, PATIENCE).expect("there is room");
+    // A listener that goes and comes again while its connections last finds them counted.
+    kernel.loosen(&limits(&[], None)).expect("rows are removed");
+    kernel.tighten(&limits(&[GATEWAY], Some(4))).expect("rows are added");
+    site.counted(&kernel, GATEWAY, 4);
+    site.connect(GATEWAY, PATIENCE).expect_err("the limit counts what was there");
+    drop((held, more));
+    site.counted(&kernel, GATEWAY, 0);
+    kernel.loosen(&limits(&[], None)).expect("rows are removed");
+    assert_eq!(kernel.counters().open_at(at(GATEWAY)), None, "no connection, no row");
+}
+
+#[test]
+fn hooks_and_interfaces_change_while_it_works() {
+    let Some(site) = Site::open() else { return };
+    let mut kernel = start(&site, Hook::Tc, &[GATEWAY]);
+    kernel.tighten(&limits(&[GATEWAY], Some(0))).expect("limits are lowered");
+    let _server = site.listen(GATEWAY);
+    let refused = |site: &Site| site.connect(GATEWAY, PATIENCE).expect_err("none may connect").kind();
+    assert_eq!(refused(&site), ErrorKind::TimedOut);
+    site.wire.gateway.run(|| kernel.attach(&on(&[Hook::Xdp]))).expect("the hook changes");
+    assert_eq!(refused(&site), ErrorKind::ConnectionRefused);
+    let mut interfaces = on(&[Hook::Xdp]);
+    interfaces.names = vec!["none0".to_owned(), "lo".to_owned()];
+    site.wire.gateway.run(|| kernel.attach(&interfaces)).expect("interfaces change");
+    let tiers: Vec<String> = kernel
+        .tiers()
+        .map(|(name, tier)| tier.map_or_else(|error| error.to_string(), |tier| format!("{name} {tier}")))
+        .collect();
+    assert!(tiers.iter().any(|line| line == "there is no interface none0"), "{tiers:?}");
+    assert!(tiers.iter().any(|line| line.contains("loopback")), "{tiers:?}");
+    site.connect(GATEWAY, PATIENCE).expect("no program is left on the interface");
+    interfaces.hooks = vec![Hook::Xdp, Hook::Tc];
+    interfaces.names = vec!["lo".to_owned(), "gw0".to_owned()];
+    site.wire.gateway.run(|| kernel.attach(&interfaces)).expect("interfaces change");
+    let tiers: Vec<String> =
+        kernel.tiers().map(|(name, tier)| format!("{name} {}", tier.expect("it works"))).collect();
+    assert_eq!(tiers, ["gw0 XDP", "lo TC"]);
+    // An interface that goes and comes again is another one.
+    site.wire.gateway.ip("link delete gw0");
+    site.wire.client.ip(&format!("link add cl0 type veth peer name gw0 netns {}", site.wire.gateway.name()));
+    site.wire.gateway.run(|| kernel.attach(&interfaces)).expect("interfaces change");
+    assert!(kernel.tiers().all(|(_, tier)| tier.is_ok()));
+    wait::until("the pin of the old one is gone", || {
+        (site.pinned().iter().filter(|name| name.starts_with("on_")).count() == 2).then_some(())
+    });
+}
