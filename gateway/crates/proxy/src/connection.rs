@@ -2,7 +2,7 @@ mod establish;
 mod preface;
 mod socket;
 
-use std::rc::Rc;
+use std::{pin::Pin, rc::Rc};
 
 use crate::{
     cohort::Cohort,
@@ -61,24 +61,37 @@ impl ConnectionContext {
 /// Serves an accepted connection to its end. `cohort` is the one of its port. A refusal is counted and logged
 /// here, once.
 pub(crate) async fn serve(worker: Rc<Worker>, cohort: Rc<Cohort>, socket: Socket, source: Source) {
-    let _panics = CountPanic(&worker);
-    let scope = cohort.scope();
-    match establish::establish(&worker, &cohort, scope, socket, source).await {
-        Ok(Some(established)) => drive(Rc::clone(&worker), established).await,
-        Ok(None) => {}
-        Err(refused) => refuse(&worker, &refused.scope, &refused.source, refused.refusal),
+    let _panics = CountPanic(Rc::clone(&worker));
+    // Boxed apart, so that what a handshake needs is given back with its end.
+    let driver = Box::pin(prepare(worker, cohort, socket, source)).await;
+    if let Some(driver) = driver {
+        driver.await;
     }
 }
 
-async fn drive(worker: Rc<Worker>, established: Established) {
+/// Takes a connection to its first request. `None`: there is none, and all is said about it.
+async fn prepare(worker: Rc<Worker>, cohort: Rc<Cohort>, socket: Socket, source: Source) -> Option<Driver> {
+    match establish::establish(&worker, &cohort, cohort.scope(), socket, source).await {
+        Ok(established) => Some(drive(worker, established?)),
+        Err(refused) => {
+            refuse(&worker, &refused.scope, &refused.source, refused.refusal);
+            None
+        }
+    }
+}
+
+/// A protocol at work on a connection. Boxed, so that a task is as large as the driver that it runs and not as the
+/// largest.
+type Driver = Pin<Box<dyn Future<Output = ()>>>;
+
+fn drive(worker: Rc<Worker>, established: Established) -> Driver {
     let Established { ready, buffered, source, tls, cohort } = established;
     let context = ConnectionContext { worker, source, tls, cohort };
-    // Boxed, so that a task is as large as the driver that it runs and not as the largest.
     match ready {
-        Ready::Http1(io) => Box::pin(h1::serve(io, buffered, context)).await,
-        Ready::Http2(io) => Box::pin(h2::serve(io, buffered, context)).await,
-        Ready::TlsHttp1(io) => Box::pin(h1::serve(io, buffered, context)).await,
-        Ready::TlsHttp2(io) => Box::pin(h2::serve(io, buffered, context)).await,
+        Ready::Http1(io) => Box::pin(h1::serve(io, buffered, context)),
+        Ready::Http2(io) => Box::pin(h2::serve(io, buffered, context)),
+        Ready::TlsHttp1(io) => Box::pin(h1::serve(io, buffered, context)),
+        Ready::TlsHttp2(io) => Box::pin(h2::serve(io, buffered, context)),
     }
 }
 
@@ -92,12 +105,26 @@ pub(crate) fn refuse(worker: &Worker, scope: &Scope, source: &Source, refusal: R
 }
 
 /// A panic ends its connection, not its worker; it is a bug all the same, and counted.
-struct CountPanic<'a>(&'a Worker);
+struct CountPanic(Rc<Worker>);
 
-impl Drop for CountPanic<'_> {
+impl Drop for CountPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.carry.metrics.panicked();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a connection costs whatever it speaks, beside its driver.
+    #[test]
+    fn a_connections_task_is_small() {
+        fn size<F>(_: impl Fn(Rc<Worker>, Rc<Cohort>, Socket, Source) -> F) -> usize {
+            size_of::<F>()
+        }
+        assert!(size(serve) <= 512, "{}", size(serve));
     }
 }

@@ -36,7 +36,7 @@ const LINGER_BYTES: usize = 1 << 20;
 /// What comes next on a connection.
 enum Next {
     /// A request, and when its first byte came.
-    Request(RequestHead, Instant),
+    Request(Box<RequestHead>, Instant),
     /// What is no request that is served.
     Refused(ProxyError, Instant),
     /// Nothing: the client has closed, idled too long, or is to be drained.
@@ -66,13 +66,14 @@ pub(crate) async fn serve<IO: ClientIo>(io: IO, buffered: BytesMut, context: Con
     let mut drained = pin!(context.drained());
     loop {
         let then = match connection.next(drained.as_mut()).await {
-            Next::Request(request, began) => connection.exchange(request, began).await,
-            Next::Refused(error, began) => connection.refuse(error, began).await,
+            // Boxed, so that a connection that waits is small.
+            Next::Request(request, began) => Box::pin(connection.exchange(*request, began)).await,
+            Next::Refused(error, began) => Box::pin(connection.refuse(error, began)).await,
             Next::Closed => Then::Close,
         };
         match then {
             Then::Next => {}
-            Then::Close => return close(&client).await,
+            Then::Close => return Box::pin(close(&client)).await,
             Then::Drop => return,
             Then::Reset => return client.state().io.reset_on_close(),
         }
@@ -100,7 +101,7 @@ impl<IO: ClientIo> Serving<'_, IO> {
                 }
                 let since = |began: Option<Instant>| began.unwrap_or_else(Instant::now);
                 match parser.parse(read) {
-                    Ok(Some(request)) => return Poll::Ready(Next::Request(request, since(began))),
+                    Ok(Some(request)) => return Poll::Ready(Next::Request(Box::new(request), since(began))),
                     Ok(None) => {}
                     Err(error) => return Poll::Ready(Next::Refused(refusal(error), since(began))),
                 }
@@ -279,5 +280,20 @@ fn refusal(error: RequestError) -> ProxyError {
     match error {
         RequestError::Malformed(reason) => ProxyError::Malformed(reason),
         error => ProxyError::Refused(error.status()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::Socket;
+
+    /// What an idle connection costs beside its descriptor: this future, its task and little else.
+    #[test]
+    fn a_connection_that_waits_is_small() {
+        fn size<F>(_: impl Fn(Socket, BytesMut, ConnectionContext) -> F) -> usize {
+            size_of::<F>()
+        }
+        assert!(size(serve::<Socket>) <= 1_024, "{}", size(serve::<Socket>));
     }
 }
