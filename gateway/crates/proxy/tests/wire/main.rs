@@ -1,9 +1,12 @@
 //! The data plane against real sockets on loopback.
 
 mod backend;
+mod client;
 mod configure;
 mod forwarding;
+mod frames;
 mod http1;
+mod http2;
 mod limit;
 mod proxy_protocol;
 mod record;

@@ -5,7 +5,7 @@ use super::bytes::name_length;
 /// Whether `bytes` are `uri-host [ ":" port ]` (RFC 9110 §7.2) as this codec takes it: a name without
 /// percent-encoding and not empty, an IPv4 address, or an IPv6 address in brackets; a port of 1 to 5 digits up to
 /// 65535.
-pub(super) fn is_valid(bytes: &[u8]) -> bool {
+pub(crate) fn is_valid(bytes: &[u8]) -> bool {
     let port = if let [b'[', rest @ ..] = bytes {
         let Some(end) = rest.iter().position(|byte| *byte == b']') else { return false };
         let address = str::from_utf8(&rest[..end]).ok().and_then(|text| text.parse::<Ipv6Addr>().ok());

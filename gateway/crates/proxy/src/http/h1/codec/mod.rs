@@ -46,6 +46,8 @@ pub(crate) use encode::{
 };
 pub(crate) use error::{BodyError, RequestError, ResponseError};
 pub(crate) use framing::Framing;
+pub(crate) use host::is_valid as is_host;
 pub(crate) use limits::HeadLimits;
 pub(crate) use request::{RequestHead, RequestParser};
 pub(crate) use response::{ResponseHead, ResponseParser};
+pub(crate) use target::is_target;

@@ -75,6 +75,13 @@ impl Form {
     }
 }
 
+/// Whether a target is in origin-form, a path and maybe a query, by whichever protocol it comes.
+pub(crate) fn is_target(target: &str) -> bool {
+    let target = target.as_bytes();
+    let query = &target[path_length(target)..];
+    target.starts_with(b"/") && (query.is_empty() || query[0] == b'?' && query_length(query) == query.len())
+}
+
 fn absolute(target: &[u8]) -> Result<Form, &'static str> {
     let has =
         |scheme: &[u8]| target.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme));
