@@ -29,13 +29,32 @@ pub fn run() -> Result<()> {
         println!("           - {lack}");
     }
     println!("Rights and kernel");
-    fact(step::is_root(), "root", "`run` and the wire tests make namespaces and load BPF; without it only the accept tier runs");
+    fact(
+        step::is_root(),
+        "root",
+        "`run` and the wire tests make namespaces and load BPF; without it only the accept tier runs",
+    );
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     println!("  ok       kernel {}: {}", kernel.trim(), tier(kernel.trim()));
-    fact(Path::new("/sys/kernel/btf/vmlinux").exists(), "kernel BTF", "sock_ops counting needs CONFIG_DEBUG_INFO_BTF");
+    fact(
+        Path::new("/sys/kernel/btf/vmlinux").exists(),
+        "kernel BTF",
+        "sock_ops counting needs CONFIG_DEBUG_INFO_BTF",
+    );
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    fact(mounts.contains(" - cgroup2 "), "cgroup2", "connections cannot be counted in the kernel: accept tier only; mount -t cgroup2 none /sys/fs/cgroup/unified");
-    println!("{}", if missing == 0 { "Nothing is missing." } else { "`cargo xtask setup` installs what can be installed." });
+    fact(
+        mounts.contains(" - cgroup2 "),
+        "cgroup2",
+        "connections cannot be counted in the kernel: accept tier only; mount -t cgroup2 none /sys/fs/cgroup/unified",
+    );
+    println!(
+        "{}",
+        if missing == 0 {
+            "Nothing is missing."
+        } else {
+            "`cargo xtask setup` installs what can be installed."
+        }
+    );
     Ok(())
 }
 

@@ -25,7 +25,10 @@ impl Namespace {
         if let Some(pids) = step::output(step::command("ip").args(["netns", "pids", NAME])) {
             let pids: Vec<&str> = pids.split_whitespace().collect();
             if !pids.is_empty() {
-                bail!("another run is alive in the namespace {NAME} (process {}): end it first", pids.join(", "));
+                bail!(
+                    "another run is alive in the namespace {NAME} (process {}): end it first",
+                    pids.join(", ")
+                );
             }
             delete();
         }

@@ -41,7 +41,9 @@ extern "C" fn note_stop(_: nix::libc::c_int) {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let kernel = step::is_root();
     if !kernel {
-        println!("Not root: no namespace, and no limits in the kernel. The accept tier enforces them instead.");
+        println!(
+            "Not root: no namespace, and no limits in the kernel. The accept tier enforces them instead."
+        );
     }
     if kernel && !arguments.no_setup {
         setup::run()?;
@@ -72,11 +74,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let mut command = start(&gateway);
     command.arg("run");
-    for (flag, path) in [
-        ("--config-dir", &place.config),
-        ("--state-dir", &place.state),
-        ("--runtime-dir", &place.runtime),
-    ] {
+    for (flag, path) in
+        [("--config-dir", &place.config), ("--state-dir", &place.state), ("--runtime-dir", &place.runtime)]
+    {
         command.arg(flag).arg(path);
     }
     children.start(&mut command)?;

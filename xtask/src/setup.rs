@@ -21,7 +21,11 @@ pub const PROGRAMS: &[Program] = &[
     Program { name: "cc", package: "gcc", why: "the C half of the TLS library cannot be built" },
     Program { name: "ip", package: "iproute2", why: "no network namespaces: `run` and the wire tests" },
     Program { name: "nsenter", package: "util-linux", why: "nothing can be started in a namespace" },
-    Program { name: "ethtool", package: "ethtool", why: "no receive offload on veth: XDP's answers would be lost" },
+    Program {
+        name: "ethtool",
+        package: "ethtool",
+        why: "no receive offload on veth: XDP's answers would be lost",
+    },
     Program { name: "curl", package: "curl", why: "the README's commands cannot be run" },
     Program { name: "openssl", package: "openssl", why: "no certificate for the example's HTTPS listener" },
     Program { name: "systemd-analyze", package: "systemd", why: "the unit's exposure cannot be rated" },

@@ -52,7 +52,8 @@ fn direction(metadata: &Metadata) -> Vec<String> {
     for package in metadata.workspace_packages() {
         let name = package.name.as_str();
         let Some((_, allowed)) = DIRECTION.iter().find(|(crate_name, _)| *crate_name == name) else {
-            wrong.push(format!("crate `{name}` has no place in the dependency direction (xtask/src/tidy.rs)"));
+            wrong
+                .push(format!("crate `{name}` has no place in the dependency direction (xtask/src/tidy.rs)"));
             continue;
         };
         let used = package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal);
@@ -92,9 +93,26 @@ fn tracked() -> Result<Vec<String>> {
 }
 
 const TOP_LEVEL: &[&str] = &[
-    ".cargo", ".ci", ".gitignore", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "Cargo.lock",
-    "Cargo.toml", "LICENSE", "README.md", "clippy.toml", "config", "deny.toml", "docs", "ebpf", "gateway",
-    "rustfmt.toml", "systemd", "tests", "xtask",
+    ".cargo",
+    ".ci",
+    ".gitignore",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE",
+    "README.md",
+    "clippy.toml",
+    "config",
+    "deny.toml",
+    "docs",
+    "ebpf",
+    "gateway",
+    "rustfmt.toml",
+    "systemd",
+    "tests",
+    "xtask",
 ];
 
 fn top_level(files: &[String]) -> Vec<String> {
@@ -113,15 +131,19 @@ fn sources(files: &[String]) -> Result<Vec<String>> {
         if ["utils", "util", "helpers", "misc", "types", "manager", "common"].contains(&&*stem) {
             wrong.push(format!("{file}: name the file for the noun that it owns"));
         }
-        let text = fs::read_to_string(step::root().join(file)).with_context(|| format!("cannot read {file}"))?;
+        let text =
+            fs::read_to_string(step::root().join(file)).with_context(|| format!("cannot read {file}"))?;
         let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
-        let lines = code.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")).count();
+        let lines =
+            code.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")).count();
         if lines > LONGEST {
             wrong.push(format!("{file}: {lines} code lines, {LONGEST} at most: split it"));
         }
         for attribute in ["#[ignore", "#[allow("] {
             if text.contains(attribute) && !file.starts_with("xtask/") {
-                wrong.push(format!("{file}: `{attribute}` hides something; use #[expect(.., reason)] or repair it"));
+                wrong.push(format!(
+                    "{file}: `{attribute}` hides something; use #[expect(.., reason)] or repair it"
+                ));
             }
         }
     }
@@ -143,7 +165,9 @@ fn binaries(files: &[String]) -> Vec<String> {
 /// Each invariant of ARCHITECTURE.md ends in a line "Held by: `name`, ...": a test function, a check of this
 /// file, or a lint of the root Cargo.toml or clippy.toml. All of them must exist.
 fn invariants(files: &[String]) -> Result<Vec<String>> {
-    let read = |file: &str| fs::read_to_string(step::root().join(file)).with_context(|| format!("cannot read {file}"));
+    let read = |file: &str| {
+        fs::read_to_string(step::root().join(file)).with_context(|| format!("cannot read {file}"))
+    };
     let text = read("ARCHITECTURE.md")?;
     let section = text.split("\n## Invariants").nth(1).and_then(|rest| rest.split("\n## ").next());
     let Some(section) = section else {
@@ -164,7 +188,9 @@ fn invariants(files: &[String]) -> Result<Vec<String>> {
             let last = name.rsplit("::").next().unwrap_or(name);
             let exists = known.contains(&format!("fn {last}(")) || known.contains(&format!("{last} = "));
             if !exists {
-                wrong.push(format!("ARCHITECTURE.md: nothing is called `{name}`, which an invariant is held by"));
+                wrong.push(format!(
+                    "ARCHITECTURE.md: nothing is called `{name}`, which an invariant is held by"
+                ));
             }
         }
     }
