@@ -8,7 +8,7 @@ use aya::{
     programs::{ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp},
     util::nr_cpus,
 };
-use ebpf_common::{Count, Limit, ListenerKey, REASONS, Refused, names};
+use ebpf_common::{Count, Limit, ListenerKey, QuotaKey, REASONS, Refused, names};
 
 use crate::object;
 
@@ -25,7 +25,7 @@ macro_rules! pod {
     )*};
 }
 
-pod! { Key(ListenerKey) LimitRow(Limit) CountRow([i64; 2]) RefusedRow(Refused) }
+pod! { Key(ListenerKey) Quota(QuotaKey) LimitRow(Limit) CountRow([i64; 2]) RefusedRow(Refused) }
 
 const _: () = assert!(size_of::<Count>() == size_of::<[i64; 2]>());
 
@@ -111,21 +111,22 @@ impl Programs {
         Some(Self { ebpf })
     }
 
-    /// A listening socket with so many connections of so many.
-    pub fn listen(&mut self, key: ListenerKey, most: Option<u64>, open: i64) {
-        let mut counts: HashMap<_, Key, CountRow> = self.map(names::COUNTS);
-        counts.insert(Key(key), CountRow([open, 1]), 0).expect("room");
-        let mut refused: PerCpuHashMap<_, Key, RefusedRow> = self.map(names::REFUSED);
+    /// A listening socket of this quota, which has so many connections of so many.
+    pub fn listen(&mut self, key: ListenerKey, id: u64, most: Option<u64>, open: i64) {
+        let quota = Quota(QuotaKey::new(key.netns(), id));
+        let mut counts: HashMap<_, Quota, CountRow> = self.map(names::COUNTS);
+        counts.insert(quota, CountRow([open, 1]), 0).expect("room");
+        let mut refused: PerCpuHashMap<_, Quota, RefusedRow> = self.map(names::REFUSED);
         let zeros = vec![RefusedRow(Refused::default()); nr_cpus().expect("processors")];
-        refused.insert(Key(key), PerCpuValues::try_from(zeros).expect("one per processor"), 0).expect("room");
+        refused.insert(quota, PerCpuValues::try_from(zeros).expect("one per processor"), 0).expect("room");
         let mut limits: HashMap<_, Key, LimitRow> = self.map(names::LIMITS);
-        limits.insert(Key(key), LimitRow(Limit::new(most)), 0).expect("room");
+        limits.insert(Key(key), LimitRow(Limit::new(id, most)), 0).expect("room");
     }
 
-    /// Refusals of a listening socket: by XDP, by TC.
-    pub fn refused(&mut self, key: ListenerKey) -> (u64, u64) {
-        let refused: PerCpuHashMap<_, Key, RefusedRow> = self.map(names::REFUSED);
-        let rows = refused.get(&Key(key), 0).expect("a row");
+    /// Refusals of a quota: by XDP, by TC.
+    pub fn refused(&mut self, id: u64) -> (u64, u64) {
+        let refused: PerCpuHashMap<_, Quota, RefusedRow> = self.map(names::REFUSED);
+        let rows = refused.get(&Quota(QuotaKey::new(NETNS, id)), 0).expect("a row");
         rows.iter().fold((0, 0), |(xdp, tc), row| (xdp + row.0.xdp(), tc + row.0.tc()))
     }
 

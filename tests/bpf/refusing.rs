@@ -2,13 +2,13 @@
 
 use std::{io::ErrorKind, net::TcpStream};
 
-use bpf::{Hook, Kernel};
+use bpf::{Hook, Kernel, QuotaId};
 use e2e::{
     netns::{GATEWAY, GATEWAY6},
     wait,
 };
 
-use crate::site::{BOTH, PATIENCE, Site, at, limits, on};
+use crate::site::{BOTH, PATIENCE, Site, limits, on, shared};
 
 const LIMIT: u64 = 3;
 
@@ -27,7 +27,7 @@ fn fill(site: &Site, address: &str) -> Vec<TcpStream> {
 
 fn total(kernel: &Kernel, address: &str, tier: &str) -> u64 {
     let refusals = kernel.counters().refused();
-    let mine = refusals.iter().filter(|refusals| refusals.listener == at(address));
+    let mine = refusals.iter().filter(|refusals| refusals.quota == QuotaId::of(address));
     mine.inspect(|refusals| assert_eq!((refusals.tier, refusals.reason), (tier, "over_connection_limit")))
         .map(|refusals| refusals.total)
         .sum()
@@ -84,6 +84,23 @@ fn tc_drops_at_the_limit_of_a_wildcard() {
 }
 
 #[test]
+fn addresses_of_both_families_share_a_limit() {
+    let Some(site) = Site::open() else { return };
+    let mut kernel = start(&site, Hook::Xdp, &[]);
+    kernel.tighten(&shared(&BOTH, Some(2))).expect("rows are added");
+    let _servers = BOTH.map(|address| site.listen(address));
+    let held = BOTH.map(|address| site.connect(address, PATIENCE).expect("there is room"));
+    site.counted(&kernel, "all", 2);
+    for address in BOTH {
+        let error = site.connect(address, PATIENCE).expect_err("the limit is reached");
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{address}");
+    }
+    assert_eq!(total(&kernel, "all", "xdp"), 2);
+    drop(held);
+    site.counted(&kernel, "all", 0);
+}
+
+#[test]
 fn other_ports_and_families_are_let_through() {
     let Some(site) = Site::open() else { return };
     let mut kernel = start(&site, Hook::Xdp, &[GATEWAY]);
@@ -113,7 +130,7 @@ fn tightening_never_raises_and_loosening_never_waits() {
     drop((held, more));
     site.counted(&kernel, GATEWAY, 0);
     kernel.loosen(&limits(&[], None)).expect("rows are removed");
-    assert_eq!(kernel.counters().open_at(at(GATEWAY)), None, "no connection, no row");
+    assert_eq!(kernel.counters().open_of(QuotaId::of(GATEWAY)), None, "no connection, no row");
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn answer(programs: &mut Programs, hook: Hook, frame: &Frame) -> Vec<u8> {
         Addresses::V4(_, to) => std::net::Ipv4Addr::from(to).to_ipv6_mapped().octets(),
         Addresses::V6(_, to) => to,
     };
-    programs.listen(ListenerKey::new(NETNS, receiver, PORT), Some(0), 0);
+    programs.listen(ListenerKey::new(NETNS, receiver, PORT), 1, Some(0), 0);
     let run = programs.run(hook, &frame.bytes());
     assert_eq!(run.action, hook.refuse());
     run.frame

@@ -1,7 +1,6 @@
 //! Two namespaces, a BPF file system for pins, and the kernel half at work between them.
 
 use std::{
-    collections::BTreeMap,
     fs, io,
     io::Read,
     net::{IpAddr, SocketAddr, TcpListener, TcpStream},
@@ -11,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use bpf::{Hook, Interfaces, Kernel, Limits, Options};
+use bpf::{Hook, Interfaces, Kernel, Limit, Limits, Options, QuotaId};
 use e2e::{
     netns::{GATEWAY, GATEWAY6, Wire},
     wait,
@@ -88,11 +87,8 @@ impl Site {
 
     /// The count is that, soon.
     pub fn counted(&self, kernel: &Kernel, address: &str, connections: u64) {
-        let listener = at(address);
-        let mut seen = None;
-        wait::until(&format!("{connections} connections at {listener}"), || {
-            seen = kernel.counters().open_at(listener);
-            (seen == Some(connections)).then_some(())
+        wait::until(&format!("{connections} connections of {address}"), || {
+            (kernel.counters().open_of(QuotaId::of(address)) == Some(connections)).then_some(())
         });
     }
 }
@@ -113,9 +109,16 @@ pub fn at(address: &str) -> SocketAddr {
     SocketAddr::new(address.parse::<IpAddr>().expect("an address"), PORT)
 }
 
-/// The same limit for several listening addresses.
+/// The same limit for several listening addresses, each by itself.
 pub fn limits(addresses: &[&str], most: Option<u64>) -> Limits {
-    addresses.iter().map(|address| (at(address), most)).collect::<BTreeMap<_, _>>()
+    let limit = |address: &&str| (at(address), Limit { quota: QuotaId::of(address), most });
+    addresses.iter().map(limit).collect()
+}
+
+/// One limit for several listening addresses together.
+pub fn shared(addresses: &[&str], most: Option<u64>) -> Limits {
+    let limit = |address: &&str| (at(address), Limit { quota: QuotaId::of("all"), most });
+    addresses.iter().map(limit).collect()
 }
 
 /// Connects from the thread's namespace.

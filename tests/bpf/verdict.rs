@@ -20,8 +20,8 @@ fn mapped(address: [u8; 4]) -> [u8; 16] {
 /// Both of the server's addresses have all the connections that they may have.
 fn full() -> Option<Programs> {
     let mut programs = Programs::load()?;
-    programs.listen(key(mapped(SERVER)), Some(10), 10);
-    programs.listen(key(SERVER6), Some(10), 10);
+    programs.listen(key(mapped(SERVER)), 1, Some(10), 10);
+    programs.listen(key(SERVER6), 2, Some(10), 10);
     Some(programs)
 }
 
@@ -193,19 +193,19 @@ fn nonsense_passes_and_is_counted() {
 fn an_address_goes_before_a_wildcard_and_families_are_apart() {
     let Some(mut programs) = Programs::load() else { return };
     let v4 = key(mapped(SERVER));
-    programs.listen(v4.wildcard(), Some(1), 1);
+    programs.listen(v4.wildcard(), 1, Some(1), 1);
     check(&mut programs, &Frame::v4().bytes(), Outcome::Refused, "by the wildcard");
     check(&mut programs, &Frame::v6().bytes(), Outcome::Passed, "the other family's wildcard");
-    programs.listen(v4, Some(1), 0);
+    programs.listen(v4, 2, Some(1), 0);
     check(&mut programs, &Frame::v4().bytes(), Outcome::Passed, "room at the address");
-    programs.listen(v4, None, 1_000_000);
+    programs.listen(v4, 2, None, 1_000_000);
     check(&mut programs, &Frame::v4().bytes(), Outcome::Passed, "no limit at the address");
-    programs.listen(v4, Some(0), -5);
+    programs.listen(v4, 2, Some(0), -5);
     check(&mut programs, &Frame::v4().bytes(), Outcome::Passed, "a count below zero refuses nobody");
-    programs.listen(v4, Some(0), 0);
+    programs.listen(v4, 2, Some(0), 0);
     check(&mut programs, &Frame::v4().bytes(), Outcome::Refused, "none may connect");
-    assert_eq!(programs.refused(v4.wildcard()), (4, 1));
-    assert_eq!(programs.refused(v4), (4, 1));
-    programs.listen(ListenerKey::new(NETNS + 1, SERVER6, PORT), Some(0), 0);
+    assert_eq!(programs.refused(1), (4, 1));
+    assert_eq!(programs.refused(2), (4, 1));
+    programs.listen(ListenerKey::new(NETNS + 1, SERVER6, PORT), 3, Some(0), 0);
     check(&mut programs, &Frame::v6().bytes(), Outcome::Passed, "another namespace's row");
 }

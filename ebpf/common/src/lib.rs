@@ -11,15 +11,17 @@ mod ip;
 mod listener;
 mod packet;
 pub mod proxy_protocol;
+mod quota;
 mod reset;
 mod segment;
 mod verdict;
 
-pub use listener::{COUNT_OPEN_OFFSET, Count, Limit, ListenerKey, Mark, Refused};
+pub use listener::{Limit, ListenerKey};
 pub use packet::{Bytes, Packet};
+pub use quota::{COUNT_OPEN_OFFSET, Count, Mark, QuotaKey, Refused};
 pub use reset::{RESET_V4, RESET_V6, Reset};
 pub use segment::Opening;
-pub use verdict::{DropReason, Listeners, REASONS, Refusal, Unread, Verdict, judge};
+pub use verdict::{DropReason, Listeners, REASONS, Refusal, Unread, Verdict, find, judge};
 
 /// Version of the map layouts. The object file carries it, the loader checks it, and pins live in a directory
 /// named for it: two versions never share a map.
@@ -31,9 +33,9 @@ pub mod names {
     pub const ABI: &str = "ABI";
     /// [`ListenerKey`](crate::ListenerKey) to [`Limit`](crate::Limit), one row per listening socket.
     pub const LIMITS: &str = "LIMITS";
-    /// [`ListenerKey`](crate::ListenerKey) to [`Count`](crate::Count).
+    /// [`QuotaKey`](crate::QuotaKey) to [`Count`](crate::Count).
     pub const COUNTS: &str = "COUNTS";
-    /// [`ListenerKey`](crate::ListenerKey) to [`Refused`](crate::Refused), per processor.
+    /// [`QuotaKey`](crate::QuotaKey) to [`Refused`](crate::Refused), per processor.
     pub const REFUSED: &str = "REFUSED";
     /// Per processor, one counter per [`DropReason`](crate::DropReason) and [`Unread`](crate::Unread).
     pub const REASONS: &str = "REASONS";

@@ -1,4 +1,4 @@
-use crate::{Limit, ListenerKey, Opening, Packet};
+use crate::{Limit, ListenerKey, Opening, Packet, QuotaKey};
 
 /// What becomes of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -7,7 +7,7 @@ pub enum Verdict {
     Pass,
     /// To the network stack, which may refuse it for itself; counted.
     PassUnread(Unread),
-    /// Refused; counted for its listening socket.
+    /// Refused; counted for its quota.
     Refuse(Refusal),
 }
 
@@ -17,7 +17,7 @@ pub struct Refusal {
     /// The segment that asked.
     pub opening: Opening,
     /// The row that says no.
-    pub listener: ListenerKey,
+    pub quota: QuotaKey,
     /// Why.
     pub reason: DropReason,
 }
@@ -26,7 +26,7 @@ pub struct Refusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum DropReason {
-    /// The listening socket has as many connections as it may have.
+    /// The quota has as many connections as it may have.
     OverConnectionLimit = 0,
 }
 
@@ -85,8 +85,8 @@ pub trait Listeners {
     /// The row of exactly that key.
     fn limit(&self, listener: &ListenerKey) -> Option<Limit>;
 
-    /// Open connections of a row; 0 where nobody counts.
-    fn open(&self, listener: &ListenerKey) -> i64;
+    /// Open connections of a quota; 0 where nobody counts.
+    fn open(&self, quota: &QuotaKey) -> i64;
 }
 
 /// Judges a frame that comes in by an interface of the namespace `netns`: a SYN to a listening socket that has
@@ -99,19 +99,20 @@ pub fn judge<P: Packet>(packet: &P, netns: u64, listeners: &impl Listeners) -> V
         Err(None) => return Verdict::Pass,
         Err(Some(unread)) => return Verdict::PassUnread(unread),
     };
-    let mut listener = ListenerKey::of(netns, opening.destination, opening.ports.1);
-    let limit = match listeners.limit(&listener) {
-        Some(limit) => limit,
-        None => {
-            listener = listener.wildcard();
-            match listeners.limit(&listener) {
-                Some(limit) => limit,
-                None => return Verdict::Pass,
-            }
-        }
-    };
-    if limit.most().is_some() && limit.is_reached(listeners.open(&listener)) {
-        return Verdict::Refuse(Refusal { opening, listener, reason: DropReason::OverConnectionLimit });
+    let exact = ListenerKey::of(netns, opening.destination, opening.ports.1);
+    let Some(limit) = find(&exact, listeners) else { return Verdict::Pass };
+    let quota = QuotaKey::new(netns, limit.quota());
+    if limit.most().is_some() && limit.is_reached(listeners.open(&quota)) {
+        return Verdict::Refuse(Refusal { opening, quota, reason: DropReason::OverConnectionLimit });
     }
     Verdict::Pass
+}
+
+/// The row of the socket that a connection to this address and port comes to.
+#[inline(always)]
+pub fn find(exact: &ListenerKey, listeners: &impl Listeners) -> Option<Limit> {
+    match listeners.limit(exact) {
+        Some(limit) => Some(limit),
+        None => listeners.limit(&exact.wildcard()),
+    }
 }

@@ -5,7 +5,7 @@ use aya_ebpf::{
     maps::{Array, HashMap, PerCpuArray, PerCpuHashMap},
 };
 use ebpf_common::{
-    ABI_VERSION, Count, Limit, ListenerKey, Listeners, Mark, REASONS as REASON_COUNT, Refused,
+    ABI_VERSION, Count, Limit, ListenerKey, Listeners, Mark, QuotaKey, REASONS as REASON_COUNT, Refused,
 };
 
 /// Listening sockets over all namespaces that share the pins.
@@ -19,10 +19,10 @@ static ABI: Array<u32> = Array::with_max_entries(ABI_VERSION, 0);
 static LIMITS: HashMap<ListenerKey, Limit> = HashMap::with_max_entries(SOCKETS, BPF_F_NO_PREALLOC);
 
 #[map]
-static COUNTS: HashMap<ListenerKey, Count> = HashMap::with_max_entries(SOCKETS, BPF_F_NO_PREALLOC);
+static COUNTS: HashMap<QuotaKey, Count> = HashMap::with_max_entries(SOCKETS, BPF_F_NO_PREALLOC);
 
 #[map]
-static REFUSED: PerCpuHashMap<ListenerKey, Refused> =
+static REFUSED: PerCpuHashMap<QuotaKey, Refused> =
     PerCpuHashMap::with_max_entries(SOCKETS, BPF_F_NO_PREALLOC);
 
 #[map]
@@ -54,24 +54,24 @@ impl Listeners for Maps {
     }
 
     #[inline(always)]
-    fn open(&self, listener: &ListenerKey) -> i64 {
-        let Some(count) = count(listener) else { return 0 };
+    fn open(&self, quota: &QuotaKey) -> i64 {
+        let Some(count) = count(quota) else { return 0 };
         // SAFETY: the row is readable as above; volatile, because other processors add to it.
         unsafe { core::ptr::read_volatile(count) }.open()
     }
 }
 
-/// The row that counts a listening socket's connections.
+/// The row that counts a quota's connections.
 #[inline(always)]
-pub(crate) fn count(listener: &ListenerKey) -> Option<*mut Count> {
-    COUNTS.get_ptr_mut(listener)
+pub(crate) fn count(quota: &QuotaKey) -> Option<*mut Count> {
+    COUNTS.get_ptr_mut(quota)
 }
 
-/// This processor's refusals of a listening socket.
+/// This processor's refusals of a quota.
 #[inline(always)]
-pub(crate) fn refused(listener: &ListenerKey) -> Option<&'static mut Refused> {
+pub(crate) fn refused(quota: &QuotaKey) -> Option<&'static mut Refused> {
     // SAFETY: the value is this processor's own, and a program is not interrupted by itself.
-    REFUSED.get_ptr_mut(listener).map(|refused| unsafe { &mut *refused })
+    REFUSED.get_ptr_mut(quota).map(|refused| unsafe { &mut *refused })
 }
 
 /// Counts a reason on this processor.

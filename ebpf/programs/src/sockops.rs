@@ -8,7 +8,7 @@ use aya_ebpf::{
     macros::sock_ops,
     programs::SockOpsContext,
 };
-use ebpf_common::{ListenerKey, Listeners, Mark};
+use ebpf_common::{ListenerKey, Mark, QuotaKey, find};
 
 use crate::{
     atomic,
@@ -37,16 +37,15 @@ fn is_end(state: u32) -> bool {
 #[inline(always)]
 fn opened(context: &SockOpsContext) -> Option<()> {
     let exact = local(context)?;
-    let listener = if Maps.limit(&exact).is_some() { exact } else { exact.wildcard() };
-    Maps.limit(&listener)?;
-    let count = count(&listener)?;
+    let quota = QuotaKey::new(exact.netns(), find(&exact, &Maps)?.quota());
+    let count = count(&quota)?;
     let mark = mark(context, BPF_SK_STORAGE_GET_F_CREATE as u64)?;
     // SAFETY: the storage is this socket's, which is locked; the row outlives the program.
     unsafe {
         if !(*mark).is_fresh() {
             return None;
         }
-        *mark = Mark::counted(listener, (*count).epoch());
+        *mark = Mark::counted(quota, (*count).epoch());
         atomic::add(count.cast(), 1);
     }
     let flags = context.cb_flags() | BPF_SOCK_OPS_STATE_CB_FLAG;
@@ -61,7 +60,7 @@ fn ended(context: &SockOpsContext) -> Option<()> {
         if !(*mark).take_off() {
             return None;
         }
-        let count = count((*mark).listener())?;
+        let count = count((*mark).quota())?;
         if (*count).epoch() == (*mark).epoch() {
             atomic::add(count.cast(), -1);
         }

@@ -29,7 +29,7 @@ fn gateway_tc(context: TcContext) -> i32 {
         }
         Verdict::Refuse(refusal) => {
             count_reason(refusal.reason.index());
-            if let Some(refused) = refused(&refusal.listener) {
+            if let Some(refused) = refused(&refusal.quota) {
                 refused.count_tc();
             }
             TC_ACT_SHOT

@@ -74,7 +74,7 @@ fn run(context: &XdpContext, length: fn(&XdpContext) -> usize, send: fn(&XdpCont
         }
         Verdict::Refuse(refusal) => {
             count_reason(refusal.reason.index());
-            if let Some(refused) = refused(&refusal.listener) {
+            if let Some(refused) = refused(&refusal.quota) {
                 refused.count_xdp();
             }
             match answer(context, &refusal.opening, length(context)) {

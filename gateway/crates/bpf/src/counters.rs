@@ -1,13 +1,13 @@
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use aya::maps::{HashMap, MapData, PerCpuArray, PerCpuHashMap};
-use ebpf_common::{DropReason, Unread, names};
+use ebpf_common::{DropReason, QuotaKey, Unread, names};
 
 use crate::{
     Error, Tier,
-    limits::{failed, pinned},
+    limits::{QuotaId, failed, pinned},
     pins::Pins,
-    row::{CountRow, Key, RefusedRow},
+    row::{CountRow, Quota, RefusedRow},
 };
 
 /// What the programs count, for whoever shows it. Handles of their own, to be read from any thread; they stay
@@ -17,16 +17,16 @@ pub struct Counters(Arc<Maps>);
 
 struct Maps {
     netns: u64,
-    counts: HashMap<MapData, Key, CountRow>,
-    refused: PerCpuHashMap<MapData, Key, RefusedRow>,
+    counts: HashMap<MapData, Quota, CountRow>,
+    refused: PerCpuHashMap<MapData, Quota, RefusedRow>,
     reasons: PerCpuArray<MapData, u64>,
 }
 
-/// Connections that were refused for one listening address, since its row was made. Rows outlive a crash.
+/// Connections that were refused for one quota, since its row was made. Rows outlive a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusals {
-    /// Where the clients wanted to.
-    pub listener: SocketAddr,
+    /// Whose limit was reached.
+    pub quota: QuotaId,
     /// `xdp` or `tc`.
     pub tier: &'static str,
     /// `over_connection_limit`.
@@ -46,7 +46,7 @@ impl Counters {
         })))
     }
 
-    /// Refusals of every listening address of this network namespace, by tier; none where there were none.
+    /// Refusals of every quota of this network namespace, by tier; none where there were none.
     pub fn refused(&self) -> Vec<Refusals> {
         let rows = self.0.refused.iter().flatten().filter(|(key, _)| key.0.netns() == self.0.netns);
         rows.flat_map(|(key, processors)| {
@@ -56,22 +56,22 @@ impl Counters {
                 (Tier::Tcx.label(), sum(|row| row.0.tc())),
             ];
             let reason = DropReason::OverConnectionLimit.name();
-            let listener = key.address();
-            totals.map(|(tier, total)| Refusals { listener, tier, reason, total })
+            let quota = QuotaId(key.0.id());
+            totals.map(|(tier, total)| Refusals { quota, tier, reason, total })
         })
         .filter(|refusals| refusals.total > 0)
         .collect()
     }
 
-    /// Open connections of every listening address of this network namespace.
-    pub fn open_connections(&self) -> Vec<(SocketAddr, u64)> {
+    /// Open connections of every quota of this network namespace.
+    pub fn open_connections(&self) -> Vec<(QuotaId, u64)> {
         let rows = self.0.counts.iter().flatten().filter(|(key, _)| key.0.netns() == self.0.netns);
-        rows.map(|(key, row)| (key.address(), row.0.open().max(0).unsigned_abs())).collect()
+        rows.map(|(key, row)| (QuotaId(key.0.id()), row.0.open().max(0).unsigned_abs())).collect()
     }
 
-    /// Open connections of one listening address; `None`: nobody counts there.
-    pub fn open_at(&self, listener: SocketAddr) -> Option<u64> {
-        let row = self.0.counts.get(&Key::new(self.0.netns, listener), 0).ok()?;
+    /// Open connections of one quota; `None`: nobody counts them.
+    pub fn open_of(&self, quota: QuotaId) -> Option<u64> {
+        let row = self.0.counts.get(&Quota(QuotaKey::new(self.0.netns, quota.0)), 0).ok()?;
         Some(row.0.open().max(0).unsigned_abs())
     }
 

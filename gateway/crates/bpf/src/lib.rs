@@ -21,4 +21,4 @@ pub use counters::{Counters, Refusals};
 pub use error::Error;
 pub use interface::{Hook, Interfaces, Tier};
 pub use kernel::{Kernel, Options};
-pub use limits::Limits;
+pub use limits::{Limit, Limits, QuotaId};

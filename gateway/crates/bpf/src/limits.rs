@@ -7,7 +7,7 @@ use aya::{
     maps::{HashMap, MapData, MapError, PerCpuHashMap, PerCpuValues},
     util::nr_cpus,
 };
-use ebpf_common::{Count, Limit, Refused, names};
+use ebpf_common::{Count, QuotaKey, Refused, names};
 use nix::{
     libc,
     time::{ClockId, clock_gettime},
@@ -17,12 +17,33 @@ use crate::{
     Error,
     error::Cause,
     pins::Pins,
-    row::{CountRow, Key, LimitRow, RefusedRow},
+    row::{CountRow, Key, LimitRow, Quota, RefusedRow},
 };
 
-/// Every listening address of the process and how many connections it may have; `None`: any number. Addresses
-/// without a limit belong here too, so that their connections are counted before they get one.
-pub type Limits = BTreeMap<SocketAddr, Option<u64>>;
+/// Every listening address of the process. Those without a limit belong here too, so that their connections are
+/// counted before they get one.
+pub type Limits = BTreeMap<SocketAddr, Limit>;
+
+/// What a listening address counts towards, and how many connections that may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Shared by the addresses that one limit is about.
+    pub quota: QuotaId,
+    /// `None`: any number.
+    pub most: Option<u64>,
+}
+
+/// Names what is counted together, the same after a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QuotaId(pub(crate) u64);
+
+impl QuotaId {
+    /// The id of a name: its hash, FNV-1a in 64 bits.
+    pub fn of(name: &str) -> Self {
+        let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        Self(name.bytes().fold(0xcbf2_9ce4_8422_2325, hash))
+    }
+}
 
 /// Source: `include/uapi/linux/bpf.h`.
 const BPF_NOEXIST: u64 = 1;
@@ -31,8 +52,8 @@ const BPF_NOEXIST: u64 = 1;
 pub(crate) struct Rows {
     netns: u64,
     limits: HashMap<MapData, Key, LimitRow>,
-    counts: HashMap<MapData, Key, CountRow>,
-    refused: PerCpuHashMap<MapData, Key, RefusedRow>,
+    counts: HashMap<MapData, Quota, CountRow>,
+    refused: PerCpuHashMap<MapData, Quota, RefusedRow>,
 }
 
 impl Rows {
@@ -48,48 +69,49 @@ impl Rows {
 
     /// Adds rows and lowers limits: afterwards at most what both configurations allow is let in.
     pub(crate) fn tighten(&mut self, limits: &Limits) -> Result<(), Error> {
-        for (address, most) in limits {
-            let key = Key::new(self.netns, *address);
+        for (address, limit) in limits {
             // What counts is there before anything is counted.
-            self.add(key)?;
-            let before = self.limit(&key)?;
-            let most = before.map_or(*most, |before| lower(before, *most));
-            self.set(key, most)?;
+            self.add(Quota(QuotaKey::new(self.netns, limit.quota.0)))?;
+            let key = Key::new(self.netns, *address);
+            let before = self.most(&key)?;
+            let most = before.map_or(limit.most, |before| lower(before, limit.most));
+            self.set(key, limit.quota, most)?;
         }
         Ok(())
     }
 
     /// Raises limits and removes rows: afterwards exactly this configuration is in force.
     pub(crate) fn loosen(&mut self, limits: &Limits) -> Result<(), Error> {
-        for (address, most) in limits {
-            self.set(Key::new(self.netns, *address), *most)?;
+        for (address, limit) in limits {
+            self.set(Key::new(self.netns, *address), limit.quota, limit.most)?;
         }
-        let wanted: BTreeSet<SocketAddr> = limits.keys().copied().collect();
-        let is_wanted = |key: &Key| key.0.netns() == self.netns && wanted.contains(&key.address());
-        for key in keys(self.limits.keys(), names::LIMITS)?.into_iter().filter(|key| !is_wanted(key)) {
+        let is_wanted = |key: &Key| key.0.netns() == self.netns && limits.contains_key(&key.address());
+        for key in list(self.limits.keys(), names::LIMITS)?.into_iter().filter(|key| !is_wanted(key)) {
             gone(self.limits.remove(&key)).map_err(failed("remove from", names::LIMITS))?;
         }
-        for key in keys(self.counts.keys(), names::COUNTS)?.into_iter().filter(|key| !is_wanted(key)) {
+        let quotas: BTreeSet<u64> = limits.values().map(|limit| limit.quota.0).collect();
+        let is_wanted = |quota: &Quota| quota.0.netns() == self.netns && quotas.contains(&quota.0.id());
+        for quota in list(self.counts.keys(), names::COUNTS)?.into_iter().filter(|quota| !is_wanted(quota)) {
             // Connections of a listener that is gone may be there for long, and it may come back.
-            if self.counts.get(&key, 0).is_ok_and(|row| row.0.open() > 0) {
+            if self.counts.get(&quota, 0).is_ok_and(|row| row.0.open() > 0) {
                 continue;
             }
-            gone(self.counts.remove(&key)).map_err(failed("remove from", names::COUNTS))?;
-            gone(self.refused.remove(&key)).map_err(failed("remove from", names::REFUSED))?;
+            gone(self.counts.remove(&quota)).map_err(failed("remove from", names::COUNTS))?;
+            gone(self.refused.remove(&quota)).map_err(failed("remove from", names::REFUSED))?;
         }
         Ok(())
     }
 
-    fn add(&mut self, key: Key) -> Result<(), Error> {
+    fn add(&mut self, quota: Quota) -> Result<(), Error> {
         let count = CountRow(Count::new(epoch()));
-        there(self.counts.insert(key, count, BPF_NOEXIST)).map_err(failed("add to", names::COUNTS))?;
+        there(self.counts.insert(quota, count, BPF_NOEXIST)).map_err(failed("add to", names::COUNTS))?;
         let processors = nr_cpus().map_err(|(_, error)| failed("size", names::REFUSED)(error))?;
         let zeros = PerCpuValues::try_from(vec![RefusedRow(Refused::default()); processors]);
         let zeros = zeros.map_err(failed("size", names::REFUSED))?;
-        there(self.refused.insert(key, zeros, BPF_NOEXIST)).map_err(failed("add to", names::REFUSED))
+        there(self.refused.insert(quota, zeros, BPF_NOEXIST)).map_err(failed("add to", names::REFUSED))
     }
 
-    fn limit(&self, key: &Key) -> Result<Option<Option<u64>>, Error> {
+    fn most(&self, key: &Key) -> Result<Option<Option<u64>>, Error> {
         match self.limits.get(key, 0) {
             Ok(LimitRow(limit)) => Ok(Some(limit.most())),
             Err(MapError::KeyNotFound) => Ok(None),
@@ -97,8 +119,9 @@ impl Rows {
         }
     }
 
-    fn set(&mut self, key: Key, most: Option<u64>) -> Result<(), Error> {
-        self.limits.insert(key, LimitRow(Limit::new(most)), 0).map_err(failed("write", names::LIMITS))
+    fn set(&mut self, key: Key, quota: QuotaId, most: Option<u64>) -> Result<(), Error> {
+        let row = LimitRow(ebpf_common::Limit::new(quota.0, most));
+        self.limits.insert(key, row, 0).map_err(failed("write", names::LIMITS))
     }
 }
 
@@ -120,7 +143,7 @@ fn lower(a: Option<u64>, b: Option<u64>) -> Option<u64> {
 }
 
 /// A list first: a map that is changed while it is walked may begin again.
-fn keys(keys: impl Iterator<Item = Result<Key, MapError>>, map: &'static str) -> Result<Vec<Key>, Error> {
+fn list<K>(keys: impl Iterator<Item = Result<K, MapError>>, map: &'static str) -> Result<Vec<K>, Error> {
     keys.collect::<Result<_, _>>().map_err(failed("list", map))
 }
 

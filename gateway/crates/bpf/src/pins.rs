@@ -4,7 +4,7 @@ use std::{
 };
 
 use aya::maps::MapInfo;
-use ebpf_common::{ABI_VERSION, Count, Limit, ListenerKey, Mark, Refused, names};
+use ebpf_common::{ABI_VERSION, Count, Limit, ListenerKey, Mark, QuotaKey, Refused, names};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use crate::Error;
@@ -12,8 +12,8 @@ use crate::Error;
 /// Pinned maps with the sizes of key and value.
 const MAPS: [(&str, usize, usize); 5] = [
     (names::LIMITS, size_of::<ListenerKey>(), size_of::<Limit>()),
-    (names::COUNTS, size_of::<ListenerKey>(), size_of::<Count>()),
-    (names::REFUSED, size_of::<ListenerKey>(), size_of::<Refused>()),
+    (names::COUNTS, size_of::<QuotaKey>(), size_of::<Count>()),
+    (names::REFUSED, size_of::<QuotaKey>(), size_of::<Refused>()),
     (names::REASONS, size_of::<u32>(), size_of::<u64>()),
     // The storage's key is a socket's descriptor.
     (names::MARKS, size_of::<i32>(), size_of::<Mark>()),

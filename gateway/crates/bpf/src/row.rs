@@ -1,7 +1,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use aya::Pod;
-use ebpf_common::{Count, Limit, ListenerKey, Refused};
+use ebpf_common::{Count, Limit, ListenerKey, QuotaKey, Refused};
 
 /// What crosses into the kernel, in aya's terms.
 macro_rules! row {
@@ -22,11 +22,15 @@ row!(
     Key(ListenerKey)
 );
 row!(
-    /// Its limit.
+    /// What is counted together.
+    Quota(QuotaKey)
+);
+row!(
+    /// A listening socket's limit.
     LimitRow(Limit)
 );
 row!(
-    /// Its open connections.
+    /// A quota's open connections.
     CountRow(Count)
 );
 row!(
