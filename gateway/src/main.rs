@@ -6,6 +6,7 @@ mod clock;
 mod desired;
 mod digest;
 mod host;
+mod kernel;
 mod lock;
 mod log;
 mod notify;

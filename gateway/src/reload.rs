@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use ir::{AccessLogFormat, KernelMode};
 use nix::{
     errno::Errno,
@@ -22,6 +22,7 @@ use proxy::{Options, Proxy, access_log, metrics::ConfigMetrics};
 use crate::{
     admin::{Admin, Pages},
     desired::Source,
+    kernel::KernelHalf,
     lock::Lock,
     log::{self, Said},
     notify,
@@ -46,7 +47,6 @@ pub(crate) struct Places {
     /// Statuses, pins, lock.
     pub(crate) runtime_dir: PathBuf,
     /// Compiled BPF programs; `None`: where they are installed.
-    #[expect(dead_code, reason = "the kernel half, which loads them, is not built in yet")]
     pub(crate) bpf_dir: Option<PathBuf>,
 }
 
@@ -80,6 +80,7 @@ pub(crate) struct Appliance {
     source: Source,
     watch: Watch,
     proxy: Proxy,
+    kernel: KernelHalf,
     metrics: ConfigMetrics,
     said: Said,
     store: StatusStore,
@@ -118,14 +119,12 @@ impl Appliance {
         if let Some(forgotten) = forgotten {
             tracing::warn!("{forgotten}");
         }
-        ensure!(
-            settings.kernel.mode != KernelMode::Require,
-            "the kernel half is required (--kernel require) and this build has none",
-        );
         let admin = Admin::bind(settings.admin)?;
         let options =
             Options { workers: settings.workers, access_log: access_log::Sink::Stdout, descriptor_cap: None };
         let proxy = Proxy::start(options).context("cannot start the workers")?;
+        let pins = places.runtime_dir.join("bpf");
+        let kernel = KernelHalf::start(places.bpf_dir.clone(), pins, &settings.kernel, proxy.metrics())?;
         let shown = Shown::default();
         let mut appliance = Self {
             metrics: ConfigMetrics::new(proxy.metrics()),
@@ -142,6 +141,7 @@ impl Appliance {
             source,
             watch,
             proxy,
+            kernel,
         };
         admin.start(Pages { registry: appliance.proxy.metrics().clone(), shown })?;
         appliance.put_in_force(desired);
@@ -158,13 +158,15 @@ impl Appliance {
                 Wake::Asked => {
                     notify::reloading();
                     self.watch.start_afresh();
-                    self.reload(true);
+                    let other_tiers = self.kernel.look_again();
+                    self.reload(other_tiers || !self.unbound.is_empty());
                     notify::ready(&self.summary());
                 }
                 Wake::Changed => self.reload(false),
                 Wake::Time => {
                     self.watch.start_afresh();
-                    self.reload(!self.unbound.is_empty());
+                    let other_tiers = self.kernel.look_again();
+                    self.reload(other_tiers || !self.unbound.is_empty());
                 }
             }
         }
@@ -202,11 +204,11 @@ impl Appliance {
         }
     }
 
-    /// `retry`: bind what could not be bound, even if no file has changed.
-    fn reload(&mut self, retry: bool) {
+    /// `again`: put in force what is, even if no file has changed: what could not be bound is tried once more.
+    fn reload(&mut self, again: bool) {
         let desired = match self.source.read(&mut self.watch) {
             Some(desired) => desired,
-            None if retry && !self.unbound.is_empty() => self.source.again(&mut self.watch),
+            None if again => self.source.again(&mut self.watch),
             None => return self.metrics.unchanged(),
         };
         self.put_in_force(desired);
@@ -227,13 +229,9 @@ impl Appliance {
             version = env!("CARGO_PKG_VERSION"),
             config = %self.places.config_dir.display(),
             admin = %self.admin,
-            kernel = self.kernel_line(),
+            kernel = self.kernel.line(),
             "serving"
         );
-    }
-
-    fn kernel_line(&self) -> String {
-        "accept: the kernel half is not built in".to_owned()
     }
 
     fn summary(&self) -> String {
@@ -254,5 +252,6 @@ impl Appliance {
         } else {
             tracing::warn!("stopped; connections were cut at the end of the drain time");
         }
+        self.kernel.stop();
     }
 }

@@ -39,7 +39,7 @@ impl Appliance {
             config_dir: self.places.config_dir.clone(),
             admin: self.admin,
             listeners: self.listener_lines(&config),
-            kernel: self.kernel_line(),
+            kernel: self.kernel.line(),
             files,
             diagnostics: diagnostics.iter().map(DiagnosticLine::from).collect(),
         };
@@ -52,10 +52,12 @@ impl Appliance {
         self.generation += 1;
         let prepared = self.proxy.prepare(Arc::clone(config), self.generation);
         let mut unbound = failures(&prepared, config);
+        self.kernel.tighten(config);
         for failure in self.proxy.publish(prepared) {
             let binds = config.binds.iter().filter(|bind| bind.sockets.contains(&failure.key));
             unbound.extend(binds.map(|bind| Unbound::new(bind.id.clone(), failure.key, &failure.reason)));
         }
+        self.kernel.loosen(config);
         for failure in unbound.iter().filter(|failure| !self.unbound.contains(failure)) {
             tracing::error!(bind = %failure.bind, "{}", failure.message);
         }

@@ -22,3 +22,4 @@ pub use error::Error;
 pub use interface::{Hook, Interfaces, Tier};
 pub use kernel::{Kernel, Options};
 pub use limits::{Limit, Limits, QuotaId};
+pub use pins::clean;

@@ -29,8 +29,7 @@ pub(crate) struct Pins {
 impl Pins {
     /// Opens the directory, and makes it where it is missing.
     pub(crate) fn open(base: &Path) -> Result<Self, Error> {
-        let is_bpffs = statfs(base).is_ok_and(|file_system| file_system.filesystem_type() == BPF_FS_MAGIC);
-        if !is_bpffs {
+        if !is_bpffs(base) {
             return Err(Error::NotBpffs { path: base.to_owned() });
         }
         let pins = Self { base: base.to_owned(), directory: base.join(format!("v{ABI_VERSION}")) };
@@ -90,13 +89,9 @@ impl Pins {
 
     /// Ends what other versions have left. Their programs hold hooks that have room for one.
     pub(crate) fn remove_other_versions(&self) {
-        for name in entries(&self.base) {
-            let directory = self.base.join(&name);
-            let version = name.strip_prefix('v').is_some_and(|version| version.parse::<u32>().is_ok());
-            if version && directory != self.directory {
-                tracing::info!(directory = %directory.display(), "removing the pins of another version");
-                remove_directory(&directory);
-            }
+        for directory in versions(&self.base).filter(|directory| *directory != self.directory) {
+            tracing::info!(directory = %directory.display(), "removing the pins of another version");
+            remove_directory(&directory);
         }
     }
 
@@ -104,6 +99,25 @@ impl Pins {
     pub(crate) fn remove_all(self) {
         remove_directory(&self.directory);
     }
+}
+
+/// Ends what an earlier process has left pinned, for one that does without the kernel half: limits that nobody
+/// keeps would go on to be enforced.
+pub fn clean(pin_dir: &Path) {
+    if is_bpffs(pin_dir) {
+        versions(pin_dir).for_each(|directory| remove_directory(&directory));
+    }
+}
+
+fn is_bpffs(path: &Path) -> bool {
+    statfs(path).is_ok_and(|file_system| file_system.filesystem_type() == BPF_FS_MAGIC)
+}
+
+/// The directories of all versions.
+fn versions(base: &Path) -> impl Iterator<Item = PathBuf> {
+    let is_version =
+        |name: &String| name.strip_prefix('v').is_some_and(|number| number.parse::<u32>().is_ok());
+    entries(base).into_iter().filter(is_version).map(|name| base.join(name))
 }
 
 /// BPF file systems do not open pins as files, but say whether they are there.

@@ -38,6 +38,12 @@ table! {
         "Connections closed before their first request, by where (tier) and why (reason)."
     DESCRIPTORS Gauge "gateway_descriptors" ["state"]
         "File descriptors of the process: open, and limit."
+    KERNEL_CONNECTIONS_OPEN Gauge "gateway_kernel_connections_open" ["listener"]
+        "Connections that the kernel half counts; those that wait for accept included."
+    KERNEL_TIER Gauge "gateway_kernel_tier" ["interface" "tier"]
+        "1 for what enforces limits on a named interface: xdp, tc or accept."
+    KERNEL_UNREAD Counter "gateway_kernel_unread_total" ["reason"]
+        "Frames that the kernel half let through unjudged: fragments, malformed or too deep headers."
     REQUEST_DURATION Histogram "gateway_request_duration_seconds" ["listener" "route"]
         "From the first byte of a request's header to the last byte of its response."
     REQUESTS Counter "gateway_requests_total" ["listener" "route" "rule" "code"]

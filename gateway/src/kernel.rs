@@ -1,0 +1,243 @@
+//! The kernel half as the reload loop sees it: at work, or not and why. What it does not do, user space does: its
+//! absence or failure never changes who is served.
+
+mod board;
+mod limits;
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail, ensure};
+use bpf::{Hook, Interfaces, Kernel, Options};
+use ir::{KernelMode, KernelSettings, KernelTier};
+use prometheus::Registry;
+
+use board::Board;
+
+/// The kernel half of one appliance.
+#[derive(Debug)]
+pub(crate) struct KernelHalf {
+    object_dir: Option<PathBuf>,
+    pin_dir: PathBuf,
+    state: State,
+    settings: KernelSettings,
+    board: Board,
+}
+
+#[derive(Debug)]
+enum State {
+    /// User space alone enforces; the text says why.
+    Accept(String),
+    /// It counts, and refuses where an interface has a tier.
+    AtWork(Box<Kernel>),
+}
+
+impl KernelHalf {
+    /// Starts what the settings ask for and the machine allows, and registers its metrics. Fails where it is
+    /// required and some named interface would go without.
+    pub(crate) fn start(
+        object_dir: Option<PathBuf>,
+        pin_dir: PathBuf,
+        settings: &KernelSettings,
+        registry: &Registry,
+    ) -> Result<Self> {
+        let (state, board) = (State::Accept(String::new()), Board::register(registry));
+        let mut half = Self { object_dir, pin_dir, state, settings: settings.clone(), board };
+        half.begin();
+        half.settled();
+        if settings.mode == KernelMode::Require {
+            half.ensure_complete()?;
+        }
+        Ok(half)
+    }
+
+    /// Before a configuration is published and its new sockets listen: follows the settings, adds rows and lowers
+    /// limits.
+    pub(crate) fn tighten(&mut self, config: &ir::Gateway) {
+        self.follow(&config.appliance.kernel);
+        self.board.name(limits::listeners(config));
+        if let State::AtWork(kernel) = &mut self.state
+            && let Err(error) = kernel.tighten(&limits::of(config))
+        {
+            tracing::error!(%error, "the kernel's limits are not those of the configuration; user space enforces them");
+        }
+    }
+
+    /// After every worker serves the configuration: raises limits and removes rows.
+    pub(crate) fn loosen(&mut self, config: &ir::Gateway) {
+        self.board.settle();
+        if let State::AtWork(kernel) = &mut self.state
+            && let Err(error) = kernel.loosen(&limits::of(config))
+        {
+            tracing::error!(%error, "the kernel's limits may be lower than those of the configuration");
+        }
+    }
+
+    /// Looks for interfaces that have come, gone or come again. True: the tiers are others than before.
+    pub(crate) fn look_again(&mut self) -> bool {
+        let before = self.line();
+        if let State::AtWork(kernel) = &mut self.state {
+            attach(kernel, &self.settings);
+            self.settled();
+        }
+        before != self.line()
+    }
+
+    /// In one line: the tier of each interface, or why there is none.
+    pub(crate) fn line(&self) -> String {
+        match &self.state {
+            State::Accept(why) => format!("accept: {why}"),
+            State::AtWork(kernel) => {
+                let tiers = kernel.tiers().map(|(name, tier)| match tier {
+                    Ok(tier) => format!("{tier} on {name}"),
+                    Err(error) => format!("accept on {name}: {error}"),
+                });
+                tiers.collect::<Vec<_>>().join("; ")
+            }
+        }
+    }
+
+    /// Ends it in an orderly way: no pin is left.
+    pub(crate) fn stop(self) {
+        if let State::AtWork(kernel) = self.state {
+            kernel.detach();
+        }
+    }
+
+    fn follow(&mut self, settings: &KernelSettings) {
+        if *settings == self.settings {
+            return;
+        }
+        let is_wanted = wanted(settings).is_ok();
+        self.settings = settings.clone();
+        match &mut self.state {
+            State::AtWork(kernel) if is_wanted => attach(kernel, settings),
+            _ => self.begin(),
+        }
+        self.settled();
+        if settings.mode == KernelMode::Require
+            && let Err(error) = self.ensure_complete()
+        {
+            tracing::error!("{error}; a start with this configuration would fail");
+        }
+    }
+
+    /// Ends what is at work and starts afresh, as the settings say.
+    fn begin(&mut self) {
+        match std::mem::replace(&mut self.state, State::Accept(String::new())) {
+            State::AtWork(kernel) => kernel.detach(),
+            State::Accept(_) => {}
+        }
+        let started = wanted(&self.settings).and_then(|interfaces| {
+            let (object_dir, pin_dir) = (self.object_dir.clone(), self.pin_dir.clone());
+            Kernel::start(&Options { object_dir, pin_dir, interfaces }).map_err(|error| error.to_string())
+        });
+        self.state = match started {
+            Ok(kernel) => State::AtWork(Box::new(kernel)),
+            Err(why) => {
+                bpf::clean(&self.pin_dir);
+                State::Accept(why)
+            }
+        };
+    }
+
+    /// Tells of what is at work now.
+    fn settled(&self) {
+        let line = self.line();
+        let (counters, tiers, complete) = match &self.state {
+            State::Accept(_) => (None, Vec::new(), wanted(&self.settings).is_err()),
+            State::AtWork(kernel) => {
+                let tier = |(name, tier): (&str, Result<bpf::Tier, _>)| {
+                    (name.to_owned(), tier.map_or("accept", bpf::Tier::label))
+                };
+                let complete = kernel.tiers().all(|(_, tier)| tier.is_ok());
+                (Some(kernel.counters().clone()), kernel.tiers().map(tier).collect(), complete)
+            }
+        };
+        if self.board.show(counters, tiers, &line) {
+            if complete {
+                tracing::info!(tiers = line, "connections over their limit are refused early");
+            } else {
+                tracing::warn!(tiers = line, "not everywhere are connections over their limit refused early");
+            }
+        }
+    }
+
+    fn ensure_complete(&self) -> Result<()> {
+        match &self.state {
+            State::Accept(why) => bail!("the kernel half is required and does not work: {why}"),
+            State::AtWork(kernel) => {
+                let without: Vec<String> =
+                    kernel.tiers().filter_map(|(_, tier)| tier.err()).map(ToString::to_string).collect();
+                ensure!(
+                    without.is_empty(),
+                    "the kernel half is required on every interface: {}",
+                    without.join("; ")
+                );
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Where the kernel half is to work, or why it is not to.
+fn wanted(settings: &KernelSettings) -> Result<Interfaces, String> {
+    let KernelSettings { mode, interfaces, generic_xdp, tiers } = settings;
+    if *mode == KernelMode::Off {
+        return Err("the kernel half is off".to_owned());
+    }
+    if interfaces.is_empty() {
+        return Err("no interface is named (Appliance spec.kernel.interfaces)".to_owned());
+    }
+    let hook = |tier: &KernelTier| match tier {
+        KernelTier::Xdp => Hook::Xdp,
+        KernelTier::Tc => Hook::Tc,
+    };
+    Ok(Interfaces {
+        names: interfaces.clone(),
+        hooks: tiers.iter().map(hook).collect(),
+        generic_xdp: *generic_xdp,
+    })
+}
+
+fn attach(kernel: &mut Kernel, settings: &KernelSettings) {
+    let Ok(interfaces) = wanted(settings) else { return };
+    if let Err(error) = kernel.attach(&interfaces) {
+        tracing::error!(%error, "an interface that is not named any more may still refuse");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(mode: KernelMode, interfaces: &[&str]) -> KernelSettings {
+        let interfaces = interfaces.iter().map(|&name| name.to_owned()).collect();
+        KernelSettings { mode, interfaces, ..KernelSettings::default() }
+    }
+
+    fn start(settings: &KernelSettings) -> Result<KernelHalf> {
+        let nowhere = PathBuf::from("/nonexistent");
+        KernelHalf::start(Some(nowhere.clone()), nowhere, settings, &Registry::new())
+    }
+
+    #[test]
+    fn what_is_not_wanted_or_does_not_work_is_said() {
+        let off = start(&settings(KernelMode::Off, &["eth0"])).expect("user space suffices");
+        assert_eq!(off.line(), "accept: the kernel half is off");
+        let unnamed = start(&settings(KernelMode::Auto, &[])).expect("user space suffices");
+        assert!(unnamed.line().contains("no interface is named"), "{}", unnamed.line());
+        let mut broken = start(&settings(KernelMode::Auto, &["eth0"])).expect("user space suffices");
+        assert!(broken.line().contains("/nonexistent/gateway.bpf.o"), "{}", broken.line());
+        assert!(!broken.look_again());
+        broken.follow(&settings(KernelMode::Off, &[]));
+        assert_eq!(broken.line(), "accept: the kernel half is off");
+    }
+
+    #[test]
+    fn what_is_required_and_does_not_work_keeps_from_starting() {
+        for interfaces in [&["eth0"] as &[&str], &[]] {
+            let error = start(&settings(KernelMode::Require, interfaces)).expect_err("it is required");
+            assert!(error.to_string().contains("required"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use bpf::{Limit, Limits, QuotaId};
+use ir::{Bind, ListenerId, Protocol, Transport};
+
+/// Every listening address of a configuration with what the kernel may let in there: the addresses of a bind
+/// count together, as its listeners do in user space.
+pub(super) fn of(config: &ir::Gateway) -> Limits {
+    let mut limits = Limits::new();
+    for bind in &config.binds {
+        let limit = Limit { quota: quota(bind), most: most(bind) };
+        for key in bind.sockets.iter().filter(|key| key.transport == Transport::Tcp) {
+            // A socket that two binds name is the first one's, as in the proxy.
+            limits.entry(SocketAddr::new(key.address, key.port)).or_insert(limit);
+        }
+    }
+    limits
+}
+
+/// Which listener a quota's refusals are shown under: the first of its bind, since a SYN names none.
+pub(super) fn listeners(config: &ir::Gateway) -> BTreeMap<QuotaId, ListenerId> {
+    let first = |bind: &Bind| Some((quota(bind), bind.listeners.first()?.id.clone()));
+    config.binds.iter().filter_map(first).collect()
+}
+
+fn quota(bind: &Bind) -> QuotaId {
+    QuotaId::of(&bind.id.0)
+}
+
+/// Clear-text listeners of a port share the first one's count and limit. Which TLS listener a connection is for is
+/// known only later: the kernel lets in what all of them together may have, if all have a limit.
+fn most(bind: &Bind) -> Option<u64> {
+    let limit =
+        |listener: &std::sync::Arc<ir::Listener>| listener.client.connection.limit.map(|limit| limit.value);
+    match bind.protocol {
+        Protocol::Http => bind.listeners.first().and_then(limit),
+        Protocol::Https if bind.listeners.is_empty() => None,
+        Protocol::Https => {
+            bind.listeners.iter().map(limit).try_fold(0u64, |sum, most| Some(sum.saturating_add(most?)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ir::{BindId, ClientSettings, ConnectionLimit, Listener, SocketKey};
+
+    use super::*;
+
+    fn bind(protocol: Protocol, limits: &[Option<u64>]) -> Bind {
+        let listener = |(number, limit): (usize, &Option<u64>)| {
+            let mut client = ClientSettings::default();
+            client.connection.limit = limit.map(|value| ConnectionLimit { value });
+            let id = ListenerId(format!("default/eg/l{number}").into());
+            Arc::new(Listener {
+                id,
+                hostname: None,
+                tls: None,
+                client: Arc::new(client),
+                hosts: Vec::new(),
+                broken: false,
+            })
+        };
+        let sockets = ["0.0.0.0", "::"].map(|address| SocketKey {
+            transport: Transport::Tcp,
+            address: address.parse().expect("an address"),
+            port: 8443,
+        });
+        Bind {
+            id: BindId("default/eg:8443/TCP".into()),
+            sockets: sockets.to_vec(),
+            protocol,
+            client: Arc::default(),
+            listeners: limits.iter().enumerate().map(listener).collect(),
+        }
+    }
+
+    #[test]
+    fn the_kernel_lets_in_what_the_listeners_of_a_socket_may_have_together() {
+        let cases = [
+            (Protocol::Http, vec![Some(5), Some(7)], Some(5)),
+            (Protocol::Http, vec![None, Some(7)], None),
+            (Protocol::Https, vec![Some(5), Some(7)], Some(12)),
+            (Protocol::Https, vec![Some(5), None], None),
+            (Protocol::Https, vec![Some(u64::MAX), Some(7)], Some(u64::MAX)),
+        ];
+        for (protocol, limits, expected) in cases {
+            let config = ir::Gateway { binds: vec![bind(protocol, &limits)], ..ir::Gateway::default() };
+            let rows = of(&config);
+            assert_eq!(rows.len(), 2, "one per address");
+            assert!(rows.values().all(|limit| limit.most == expected), "{protocol:?} {limits:?}: {rows:?}");
+            let quotas: Vec<QuotaId> = rows.values().map(|limit| limit.quota).collect();
+            assert_eq!(quotas[0], quotas[1], "both count together");
+            let names = listeners(&config);
+            assert_eq!(&*names[&quotas[0]].0, "default/eg/l0");
+        }
+    }
+}
