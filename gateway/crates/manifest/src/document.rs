@@ -3,7 +3,7 @@
 mod metadata;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     hash::{DefaultHasher, Hash, Hasher},
     path::Path,
     sync::{Arc, OnceLock},
@@ -76,18 +76,34 @@ impl FileRead {
         Self { documents: Vec::new(), diagnostics: vec![diagnostic], broken }
     }
 
-    /// Reads the bytes of one manifest file.
-    pub(crate) fn of(file: &Arc<Path>, bytes: &[u8]) -> Self {
+    /// Reads the bytes of one manifest file. Documents that stand as they stood in `earlier`, what the same file
+    /// said before, are taken from there: in a file of a thousand routes one has changed.
+    pub(crate) fn of(file: &Arc<Path>, bytes: &[u8], earlier: Option<&Self>) -> Self {
         match yaml::read(bytes) {
             Err(error) => Self::refused(file, error),
             Ok(trees) => {
                 let mut reader = Reader { file, read: Self::default(), noted: BTreeSet::new() };
+                let spotless: HashMap<Position, &Arc<Document>> =
+                    earlier.into_iter().flat_map(Self::spotless).collect();
                 for tree in trees {
-                    reader.document(tree, true);
+                    match spotless.get(&tree.position) {
+                        Some(same) if same.tree.as_deref() == Some(&tree) => {
+                            reader.read.documents.push(Arc::clone(same));
+                        }
+                        _ => reader.document(tree, true),
+                    }
                 }
                 reader.read
             }
         }
+    }
+
+    /// The documents that gave no diagnostics, each a document of the file by itself, by the place where they start.
+    fn spotless(&self) -> impl Iterator<Item = (Position, &Arc<Document>)> {
+        let good = |document: &&Arc<Document>| {
+            matches!(document.body, Body::Good(..)) && document.unserved.is_empty()
+        };
+        self.documents.iter().filter(good).filter_map(|document| Some((document.origin.position?, document)))
     }
 }
 

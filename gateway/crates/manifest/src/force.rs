@@ -136,7 +136,7 @@ impl Memory {
                 name: Arc::from(object.name),
             };
             let good = object.document.and_then(|text| {
-                let document = FileRead::of(&file, text.as_bytes()).documents.into_iter().next()?;
+                let document = FileRead::of(&file, text.as_bytes(), None).documents.into_iter().next()?;
                 (document.id == id && matches!(document.body, Body::Good(..))).then_some(document)
             });
             let first_seen = Timestamp(object.first_seen);

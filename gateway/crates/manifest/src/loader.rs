@@ -122,7 +122,7 @@ impl Loader {
             .into_iter()
             .map(|(path, bytes)| {
                 let file: Arc<Path> = Arc::from(Path::new(path));
-                let read = Arc::new(FileRead::of(&file, bytes));
+                let read = Arc::new(FileRead::of(&file, bytes, None));
                 (file, read)
             })
             .collect();
@@ -164,7 +164,9 @@ fn read_file(
             let digest = digest(&bytes);
             let read = match cached {
                 Some(cached) if cached.digest == digest => cached.read,
-                _ => Arc::new(FileRead::of(shown, &bytes)),
+                earlier => {
+                    Arc::new(FileRead::of(shown, &bytes, earlier.as_ref().map(|cached| &*cached.read)))
+                }
             };
             Cached { stamp, settled, digest, read }
         }

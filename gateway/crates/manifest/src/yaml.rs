@@ -30,8 +30,9 @@ impl FileError {
 /// Bytes of one file.
 pub(crate) const MAX_BYTES: u64 = 16 << 20;
 
-/// Texts up to this length are counted while the tree is built: even refused, they cost little.
-const COUNT_ALONG: usize = 256 << 10;
+/// Texts up to this length are counted while the tree is built: even refused, they cost little. Longer ones are
+/// parsed twice.
+const COUNT_ALONG: usize = 1 << 20;
 
 /// The documents of a file, in order; empty ones are left out.
 pub(crate) fn read(bytes: &[u8]) -> Result<Vec<Node>, FileError> {

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use ir::{Duration, HeaderModifier, Hostname};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -28,8 +30,11 @@ pub struct HttpRoute {
 
 impl HttpRoute {
     /// The rules, with the default for a route that has none.
-    pub fn rules(&self) -> Vec<HttpRouteRule> {
-        self.rules.clone().unwrap_or_else(|| vec![HttpRouteRule::default()])
+    pub fn rules(&self) -> Cow<'_, [HttpRouteRule]> {
+        match &self.rules {
+            Some(rules) => Cow::Borrowed(rules),
+            None => Cow::Owned(vec![HttpRouteRule::default()]),
+        }
     }
 }
 

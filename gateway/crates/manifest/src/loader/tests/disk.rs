@@ -99,6 +99,32 @@ fn reads_again_only_what_changed() {
 }
 
 #[test]
+fn takes_documents_that_stand_as_they_stood_from_before() {
+    let directory = Directory::new();
+    let text = |changed: &str| [route("a", ""), route("b", changed), route("c", "")].join("---\n");
+    directory.write("all.yaml", text("  # one\n"));
+    let mut loader = directory.loader();
+    let documents = |loader: &mut Loader| {
+        let set = loader.load_at(NOW);
+        let read = &loader.files[Path::new("all.yaml")].read;
+        (
+            read.documents.clone(),
+            set.http_routes.iter().map(|route| route.meta.generation).collect::<Vec<_>>(),
+        )
+    };
+    let (before, _) = documents(&mut loader);
+    directory.write("all.yaml", text("  rules: [{}]\n"));
+    let (after, generations) = documents(&mut loader);
+    let same: Vec<bool> = before.iter().zip(&after).map(|(a, b)| Arc::ptr_eq(a, b)).collect();
+    assert_eq!(same, [true, false, true]);
+    assert_eq!(generations, [1, 2, 1]);
+    directory.write("all.yaml", format!("# a line more\n{}", text("  rules: [{}]\n")));
+    let (after, generations) = documents(&mut loader);
+    assert_eq!(after[0].origin.to_string(), "all.yaml:2:1", "places are those of the text as it is");
+    assert_eq!(generations, [1, 2, 1]);
+}
+
+#[test]
 fn keeps_what_was_in_a_directory_that_cannot_be_listed() {
     let directory = Directory::new();
     directory.write("config/a.yaml", ROUTE);

@@ -12,7 +12,7 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
         "  rules:\n  - matches:\n    - path: {type: Prefix, value: /}\n      header: []\n",
         &[
             "9:20: spec.rules[0].matches[0].path.type: found `Prefix`, expected one of `Exact`, `PathPrefix`, \
-             `RegularExpression` [InvalidValue]",
+             `RegularExpression`, did you mean `PathPrefix`? [InvalidValue]",
             "10:7: spec.rules[0].matches[0].header: unknown field `header`, did you mean `headers`? [UnknownField]",
         ],
     ),
