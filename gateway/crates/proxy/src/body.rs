@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::{
     http::h1::{RequestReader, codec},
-    upstream::Http1Response,
+    upstream::{Http1Response, Http2Response},
 };
 
 /// The body of a message, whichever protocol it comes by. What is not polled is not read.
@@ -27,7 +27,7 @@ pub(crate) enum Body {
     /// A backend's, by HTTP/1. Polling it also sends what is left of the request's.
     Http1(Box<Http1Response>),
     /// A backend's, by HTTP/2.
-    Http2(Incoming),
+    Http2(Http2Response),
 }
 
 /// A client's body, which says how far it has come.
@@ -102,7 +102,7 @@ impl Body {
                 RequestReading::Http2(incoming) => http_body::Body::size_hint(incoming).exact(),
             },
             Self::Http1(response) => response.length(),
-            Self::Http2(incoming) => http_body::Body::size_hint(incoming).exact(),
+            Self::Http2(response) => response.length(),
         }
     }
 
@@ -116,7 +116,7 @@ impl Body {
             }
             Self::Request(body) => body.poll_next(cx),
             Self::Http1(response) => response.poll_next(cx),
-            Self::Http2(incoming) => poll_incoming(incoming, cx),
+            Self::Http2(response) => response.poll_next(cx),
         }
     }
 

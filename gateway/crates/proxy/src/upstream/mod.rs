@@ -5,10 +5,14 @@
 
 mod connect;
 mod http1;
+mod http2;
+mod loan;
+mod multiplexed;
 mod pool;
 mod resolve;
 mod send;
 
 pub(crate) use http1::{Http1Response, Tunnel};
+pub(crate) use http2::Http2Response;
 pub(crate) use pool::Pools;
 pub(crate) use send::{Request, send};

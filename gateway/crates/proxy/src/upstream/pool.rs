@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::{Instant, sleep};
 
-use super::{connect::Target, http1::Connection, resolve::Resolver};
+use super::{connect::Target, http1::Connection, multiplexed::Multiplexed, resolve::Resolver};
 use crate::{carry::UpstreamState, snapshot::Upstream};
 
 /// How often connections are looked through for those that the backend has closed or that waited too long. One
@@ -35,6 +35,7 @@ pub(crate) struct EndpointPool {
     upstream: Weak<UpstreamState>,
     idle_timeout: Cell<Option<Duration>>,
     idle: RefCell<Vec<Idle>>,
+    multiplexed: Multiplexed,
 }
 
 struct Idle {
@@ -87,7 +88,13 @@ impl EndpointPool {
             upstream: Arc::downgrade(&upstream.state),
             idle_timeout: Cell::new(None),
             idle: RefCell::default(),
+            multiplexed: Multiplexed::default(),
         }
+    }
+
+    /// The connections that requests share.
+    pub(super) const fn multiplexed(&self) -> &Multiplexed {
+        &self.multiplexed
     }
 
     /// The connection that was used last, if it is still good.
@@ -113,10 +120,12 @@ impl EndpointPool {
         let mut idle = self.idle.borrow_mut();
         if self.upstream.strong_count() == 0 {
             idle.clear();
+            self.multiplexed.clear();
         }
         idle.retain(|Idle { connection, until }| {
             until.is_none_or(|until| now < until) && !connection.is_stale()
         });
-        !idle.is_empty()
+        let shared_are_left = self.multiplexed.sweep(now, self.idle_timeout.get());
+        !idle.is_empty() || shared_are_left
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     connect::{Target, connect},
     http1::{Call, CallError, Connection, Outcome},
+    http2::http2,
 };
 use crate::{
     access_log::Upstreamed, body::Body, carry::UpstreamState, error::ProxyError, respond::Reply,
@@ -152,7 +153,10 @@ impl Attempts<'_> {
         let attempt = async {
             match self.upstream.config.protocol {
                 UpstreamProtocol::Http1 => http1(self.worker, self.upstream, target, request, flight).await,
-                UpstreamProtocol::H2c => Err(ProxyError::NoUpgrade),
+                UpstreamProtocol::H2c => {
+                    let home = self.worker.pools.endpoint(self.upstream, target);
+                    http2(&home, self.upstream, target, request, flight).await
+                }
             }
         };
         let ended = match deadline {

@@ -5,6 +5,8 @@ mod client;
 mod configure;
 mod forwarding;
 mod frames;
+mod h2_backend;
+mod h2c;
 mod http1;
 mod http2;
 mod limit;
