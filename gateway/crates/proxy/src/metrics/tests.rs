@@ -4,7 +4,7 @@ use http::StatusCode;
 use ir::{ListenerId, RuleId};
 use prometheus::{Registry, TextEncoder};
 
-use super::{ConfigMetrics, Family, Kind, Metrics, TABLE};
+use super::{ConfigMetrics, Family, KernelMetrics, KernelReading, Kind, Metrics, TABLE};
 use crate::refusal::Refusal;
 
 fn listener() -> ListenerId {
@@ -36,6 +36,12 @@ fn every_family_is_in_the_table_and_the_table_is_in_order() {
     let tls = ir::CertifiedKey::from_pem("default/cert", certificate.cert.pem().as_bytes(), key.as_bytes())
         .unwrap();
     config.published(&tls_gateway(tls), 3);
+    KernelMetrics::register(metrics.registry(), || KernelReading {
+        refused: Vec::new(),
+        open: vec![(listener(), 1)],
+        unread: vec![("fragment", 1)],
+        tiers: vec![("eth0".to_owned(), "xdp")],
+    });
     let gathered = metrics.registry().gather();
     let names: Vec<&str> = gathered.iter().map(|family| family.name()).collect();
     let table: Vec<&str> = TABLE.iter().map(|family| family.name).collect();
