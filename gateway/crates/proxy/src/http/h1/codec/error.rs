@@ -63,13 +63,3 @@ pub(crate) enum BodyError {
     #[error("the body ends early: the sender closed the connection")]
     Truncated,
 }
-
-impl BodyError {
-    /// What to answer a client whose request ends so.
-    pub(crate) fn status(self) -> StatusCode {
-        match self {
-            Self::Malformed(_) | Self::Truncated => StatusCode::BAD_REQUEST,
-            Self::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        }
-    }
-}

@@ -137,6 +137,4 @@ fn extensions_and_trailers_are_bounded() {
     let many = |count: usize| format!("0\r\n{}\r\n", "a: b\r\n".repeat(count));
     assert!(read(Framing::Chunked, many(100).as_bytes()).is_ok());
     assert_eq!(read(Framing::Chunked, many(101).as_bytes()), Err(BodyError::TooLarge));
-    assert_eq!(BodyError::TooLarge.status().as_u16(), 431);
-    assert_eq!(BodyError::Truncated.status().as_u16(), 400);
 }
