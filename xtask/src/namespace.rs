@@ -6,10 +6,13 @@ use crate::step;
 
 /// The namespace's own end of the pair; the example's Appliance names it.
 pub const INSIDE: &str = "gw0";
-/// The address of the namespace: a documentation network (RFC 5737, RFC 3849).
-pub const ADDRESS: &str = "192.0.2.2";
-/// As [`ADDRESS`], for IPv6.
-pub const ADDRESS6: &str = "2001:db8:6177::2";
+/// The address of the namespace: of a network that is set aside for tests (RFC 2544), since the documentation
+/// networks are in use on some machines.
+pub const ADDRESS: &str = "198.18.77.2";
+/// As [`ADDRESS`], for IPv6 (RFC 5180).
+pub const ADDRESS6: &str = "2001:2:0:77::2";
+/// What the pair takes; nothing else on the machine may have it.
+const NETWORKS: [&str; 2] = ["198.18.77.0/30", "2001:2:0:77::/64"];
 
 /// The namespace's name, for `ip netns exec`.
 pub const NAME: &str = "gateway-run";
@@ -32,14 +35,21 @@ impl Namespace {
             }
             delete();
         }
+        for network in NETWORKS {
+            let taken =
+                step::output(step::command("ip").args(["-oneline", "address", "show", "to", network]));
+            if let Some(taken) = taken.filter(|taken| !taken.trim().is_empty()) {
+                bail!("the example's network {network} is in use on this machine: {}", taken.trim());
+            }
+        }
         let namespace = Self(());
         let (name, outside) = (NAME, OUTSIDE);
         let remedy = "is this root, and does the kernel have network namespaces and veth?";
         for words in [
             format!("ip netns add {name}"),
             format!("ip link add {outside} type veth peer name {INSIDE} netns {name}"),
-            format!("ip address add 192.0.2.1/30 dev {outside}"),
-            format!("ip address add 2001:db8:6177::1/64 dev {outside} nodad"),
+            format!("ip address add 198.18.77.1/30 dev {outside}"),
+            format!("ip address add 2001:2:0:77::1/64 dev {outside} nodad"),
             format!("ip link set {outside} up"),
             // Without receive offload a veth end has no NAPI context and drops what XDP sends back.
             format!("ethtool -K {outside} gro on"),
