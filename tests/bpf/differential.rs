@@ -1,1 +1,160 @@
+//! The programs and the functions that they wrap, on the same arbitrary frames: the compiler for BPF, the verifier
+//! and the way that bytes are read there must not change what is decided or answered.
 
+use std::collections::BTreeMap;
+
+use ebpf_common::{Limit, ListenerKey, Listeners, QuotaKey, Reset, Verdict, judge};
+use proptest::{
+    collection::vec,
+    prelude::{Just, Strategy, any, prop_oneof},
+    test_runner::{Config, TestCaseError, TestRunner},
+};
+
+use crate::{
+    frame::{Addresses, Frame, PORT, SERVER, SERVER6, SYN},
+    programs::{HOOKS, Hook, NETNS, Programs},
+};
+
+/// What the programs find in maps.
+#[derive(Default)]
+struct Known {
+    limits: BTreeMap<ListenerKey, Limit>,
+    open: BTreeMap<QuotaKey, i64>,
+}
+
+impl Listeners for Known {
+    fn limit(&self, listener: &ListenerKey) -> Option<Limit> {
+        self.limits.get(listener).copied()
+    }
+
+    fn open(&self, quota: &QuotaKey) -> i64 {
+        self.open.get(quota).copied().unwrap_or(0)
+    }
+}
+
+impl Known {
+    fn listen(&mut self, programs: &mut Programs, key: ListenerKey, id: u64, most: Option<u64>, open: i64) {
+        programs.listen(key, id, most, open);
+        self.limits.insert(key, Limit::new(id, most));
+        self.open.insert(QuotaKey::new(key.netns(), id), open);
+    }
+}
+
+/// Addresses and wildcards, full and not, of both families.
+fn listening(programs: &mut Programs) -> Known {
+    let mut known = Known::default();
+    let v4 = |port| ListenerKey::new(NETNS, std::net::Ipv4Addr::from(SERVER).to_ipv6_mapped().octets(), port);
+    let v6 = |port| ListenerKey::new(NETNS, SERVER6, port);
+    let rows = [
+        (v4(PORT), Some(10), 10),
+        (v6(PORT), Some(10), 11),
+        (v4(PORT + 1).wildcard(), Some(0), 0),
+        (v6(PORT + 1).wildcard(), None, 1_000),
+        (v4(PORT + 2), Some(10), 9),
+        (v6(PORT + 2), Some(1), -1),
+    ];
+    for (id, (key, most, open)) in rows.into_iter().enumerate() {
+        known.listen(programs, key, id as u64, most, open);
+    }
+    known
+}
+
+fn frames() -> impl Strategy<Value = Vec<u8>> {
+    let tag = prop_oneof![Just([0x81, 0x00]), Just([0x88, 0xa8])];
+    let kind = prop_oneof![4 => Just(60), 2 => Just(0), 1 => Just(43), 1 => Just(51), 1 => Just(44), 1 => any::<u8>()];
+    let extension = (kind, 0..6usize).prop_map(|(kind, units)| (kind, vec![0; units * 8 + 6]));
+    let flags = prop_oneof![6 => Just(SYN), 1 => any::<u8>()];
+    let fragment = prop_oneof![6 => Just(0x4000), 1 => any::<u16>()];
+    let shape = (any::<bool>(), vec(tag, 0..4), vec(extension, 0..8), 0..11usize, 0..11usize);
+    let fields = (fragment, PORT - 1..PORT + 4, any::<u16>(), any::<u32>(), flags, 0..64usize);
+    let frame = (shape, fields).prop_map(|((v6, tags, extensions, options, tcp_options), fields)| {
+        let (fragment, port, source, sequence, flags, payload) = fields;
+        let frame = if v6 { Frame::v6() } else { Frame::v4() };
+        Frame {
+            tags,
+            extensions,
+            options: vec![1; options * 4],
+            tcp_options: vec![1; tcp_options * 4],
+            fragment,
+            ports: (source, port),
+            sequence,
+            flags,
+            payload: vec![7; payload],
+            ..frame
+        }
+    });
+    let bent = vec((any::<prop::Index>(), any::<u8>()), 0..3);
+    (frame, bent, prop_oneof![4 => Just(None), 1 => any::<prop::Index>().prop_map(Some)]).prop_map(
+        |(frame, bent, cut)| {
+            let mut bytes = frame.bytes();
+            for (place, byte) in bent {
+                let place = place.index(bytes.len());
+                bytes[place] = byte;
+            }
+            if let Some(cut) = cut {
+                bytes.truncate(14 + cut.index(bytes.len() - 14));
+            }
+            bytes
+        },
+    )
+}
+
+mod prop {
+    pub use proptest::sample::Index;
+}
+
+/// The frame that the host says is sent back.
+fn answered(frame: &[u8], network: usize, reset: Reset) -> Vec<u8> {
+    let packet: Vec<u8> = match reset {
+        Reset::V4(words) => words.iter().flat_map(|word| word.to_ne_bytes()).collect(),
+        Reset::V6(words) => words.iter().flat_map(|word| word.to_ne_bytes()).collect(),
+    };
+    [&frame[6..12], &frame[..6], &frame[12..network], &packet].concat()
+}
+
+#[test]
+fn programs_do_what_the_functions_say() {
+    let Some(mut programs) = Programs::load() else { return };
+    let known = listening(&mut programs);
+    let mut seen = BTreeMap::new();
+    let config = Config { cases: 2_000, failure_persistence: None, ..Config::default() };
+    let outcome = TestRunner::new(config).run(&frames(), |frame| {
+        let verdict = judge(&frame.as_slice(), NETNS, &known);
+        for hook in HOOKS {
+            // The kernel itself takes no skb for a test run whose IP header is not whole.
+            if hook == Hook::Tc && frame.len() < 14 + 40 {
+                continue;
+            }
+            let run = programs.run(hook, &frame);
+            let (action, sent) = match verdict {
+                Verdict::Pass | Verdict::PassUnread(_) => (hook.pass(), frame.clone()),
+                Verdict::Refuse(refusal) if hook != Hook::Tc => {
+                    let network = refusal.opening.network_offset();
+                    (hook.refuse(), answered(&frame, network, Reset::answering(&refusal.opening)))
+                }
+                Verdict::Refuse(_) => (hook.refuse(), frame.clone()),
+            };
+            if (run.action, &run.frame) != (action, &sent) {
+                return Err(TestCaseError::fail(format!(
+                    "{hook:?} {verdict:?}: {run:?}, not {action} {sent:?}"
+                )));
+            }
+        }
+        Ok(())
+    });
+    outcome.unwrap_or_else(|error| panic!("{error}"));
+    // The same counters in the same order of magnitude would hide a strategy that makes only one kind of frame.
+    let mut runner = TestRunner::deterministic();
+    for _ in 0..500 {
+        let frame = frames().new_tree(&mut runner).expect("a frame");
+        let frame = proptest::strategy::ValueTree::current(&frame);
+        let kind = match judge(&frame.as_slice(), NETNS, &known) {
+            Verdict::Pass => "passed".to_owned(),
+            Verdict::PassUnread(unread) => unread.name().to_owned(),
+            Verdict::Refuse(refusal) => refusal.reason.name().to_owned(),
+        };
+        *seen.entry(kind).or_insert(0) += 1;
+    }
+    assert_eq!(seen.len(), 5, "every verdict is among the frames: {seen:?}");
+    assert!(matches!(Frame::v4().addresses, Addresses::V4(_, SERVER)));
+}

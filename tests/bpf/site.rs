@@ -77,7 +77,12 @@ impl Site {
 
     /// Listens in the gateway's namespace.
     pub fn listen(&self, address: &str) -> Server {
-        Server::start(self.wire.gateway.run(|| listen(at(address))).expect("the address is free"))
+        Server::start(self.backlog(address))
+    }
+
+    /// Listens in the gateway's namespace, and accepts nobody.
+    pub fn backlog(&self, address: &str) -> TcpListener {
+        self.wire.gateway.run(|| listen(at(address))).expect("the address is free")
     }
 
     /// Connects from the clients' namespace.
