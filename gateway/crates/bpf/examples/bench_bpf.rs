@@ -1,0 +1,156 @@
+//! `cargo xtask bench bpf`: nanoseconds per packet of each program and case, by BPF_PROG_TEST_RUN, beside a bare
+//! XDP_DROP in the same process. Prints a Markdown table.
+//!
+//! A run repeats the program on one buffer, so that a program that rewrites its packet can only be timed run by
+//! run: those rows have a bare drop that is timed likewise beside them.
+
+use std::{error::Error, path::PathBuf};
+
+use aya::{
+    Ebpf, EbpfLoader, Pod,
+    maps::{HashMap, PerCpuHashMap, PerCpuValues},
+    programs::{SchedClassifier, TestRun, TestRunOptions, Xdp},
+    util::nr_cpus,
+};
+use ebpf_common::{Limit, ListenerKey, QuotaKey, Refused, names};
+
+/// Runs of which the best counts.
+const ROUNDS: u32 = 25;
+/// Packets of a run.
+const REPEAT: u32 = 100_000;
+/// Runs of one packet each, of which the best counts.
+const SINGLE: u32 = 20_000;
+
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct Plain<T>(T);
+
+// SAFETY: used for the map rows of `ebpf_common`, which are `repr(C)` and have no implicit padding.
+unsafe impl<T: Copy + 'static> Pod for Plain<T> {}
+
+const PORT: u16 = 8080;
+const SYN: u8 = 0x02;
+const ACK: u8 = 0x10;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let directory = std::env::var_os("GATEWAY_BPF_DIR")
+        .map_or_else(|| PathBuf::from("target/release/bpf"), PathBuf::from);
+    let mut ebpf = EbpfLoader::new().load_file(directory.join("gateway.bpf.o"))?;
+    for name in [names::BARE_DROP, names::XDP_FRAGS, names::VETH_FRAGS] {
+        let program: &mut Xdp = ebpf.program_mut(name).ok_or(name)?.try_into()?;
+        program.load()?;
+    }
+    let program: &mut SchedClassifier = ebpf.program_mut(names::TC).ok_or(names::TC)?.try_into()?;
+    program.load()?;
+    println!("| packet | XDP | TC |");
+    println!("| --- | --- | --- |");
+    let syn = v4(SYN, PORT);
+    println!("| a bare XDP_DROP | {} | - |", best(&ebpf, names::BARE_DROP, &syn)?);
+    let row = |ebpf: &Ebpf, what: &str, packet: &[u8]| -> Result<(), Box<dyn Error>> {
+        let (xdp, tc) = (best(ebpf, names::XDP_FRAGS, packet)?, best(ebpf, names::TC, packet)?);
+        println!("| {what} | {xdp} | {tc} |");
+        Ok(())
+    };
+    let mut udp = v4(ACK, PORT);
+    udp[23] = 17;
+    row(&ebpf, "UDP", &udp)?;
+    row(&ebpf, "TCP data, IPv4", &v4(ACK, PORT))?;
+    row(&ebpf, "TCP data, IPv6", &v6(ACK, PORT, 0))?;
+    row(&ebpf, "SYN to a port of nobody's, IPv4", &v4(SYN, 22))?;
+    listen(&mut ebpf, Some(10), 0)?;
+    row(&ebpf, "SYN below the limit, IPv4", &syn)?;
+    row(&ebpf, "SYN below the limit, IPv6", &v6(SYN, PORT, 0))?;
+    row(&ebpf, "SYN below the limit, IPv6 behind 4 extension headers", &v6(SYN, PORT, 4))?;
+    listen(&mut ebpf, Some(10), 10)?;
+    println!("| SYN at the limit, IPv4: dropped | - | {} |", best(&ebpf, names::TC, &syn)?);
+    println!("| SYN at the limit, IPv6: dropped | - | {} |", best(&ebpf, names::TC, &v6(SYN, PORT, 0))?);
+    println!("| a bare XDP_DROP, one by one | {} | - |", best_single(&ebpf, names::BARE_DROP, &syn)?);
+    println!(
+        "| SYN at the limit, IPv4: answered, one by one | {} | - |",
+        best_single(&ebpf, names::XDP_FRAGS, &syn)?
+    );
+    let syn = v6(SYN, PORT, 0);
+    println!(
+        "| SYN at the limit, IPv6: answered, one by one | {} | - |",
+        best_single(&ebpf, names::XDP_FRAGS, &syn)?
+    );
+    Ok(())
+}
+
+/// Nanoseconds per packet of the best of many runs.
+fn best(ebpf: &Ebpf, name: &str, packet: &[u8]) -> Result<u128, Box<dyn Error>> {
+    let runs = (0..ROUNDS).map(|_| run(ebpf, name, packet, REPEAT));
+    runs.collect::<Result<Vec<_>, _>>().map(|runs| runs.into_iter().min().unwrap_or_default())
+}
+
+/// Likewise, of runs of a single packet: the clock is read around each.
+fn best_single(ebpf: &Ebpf, name: &str, packet: &[u8]) -> Result<u128, Box<dyn Error>> {
+    let runs = (0..SINGLE).map(|_| run(ebpf, name, packet, 1));
+    runs.collect::<Result<Vec<_>, _>>().map(|runs| runs.into_iter().min().unwrap_or_default())
+}
+
+fn run(ebpf: &Ebpf, name: &str, packet: &[u8], repeat: u32) -> Result<u128, Box<dyn Error>> {
+    let options = TestRunOptions { data_in: Some(packet), repeat, ..TestRunOptions::new() };
+    let program = ebpf.program(name).ok_or("the object has no such program")?;
+    let result = if name == names::TC {
+        let program: &SchedClassifier = program.try_into()?;
+        program.test_run(options)?
+    } else {
+        let program: &Xdp = program.try_into()?;
+        program.test_run(options)?
+    };
+    Ok(result.duration.as_nanos())
+}
+
+/// The wildcards of both families, which count together.
+fn listen(ebpf: &mut Ebpf, most: Option<u64>, open: i64) -> Result<(), Box<dyn Error>> {
+    let quota = Plain(QuotaKey::new(0, 1));
+    let mut counts: HashMap<_, Plain<QuotaKey>, [i64; 2]> = map(ebpf, names::COUNTS)?.try_into()?;
+    counts.insert(quota, [open, 1], 0)?;
+    let mut refused: PerCpuHashMap<_, Plain<QuotaKey>, Plain<Refused>> =
+        map(ebpf, names::REFUSED)?.try_into()?;
+    let processors = nr_cpus().map_err(|(_, error)| error)?;
+    refused.insert(quota, PerCpuValues::try_from(vec![Plain(Refused::default()); processors])?, 0)?;
+    let mut limits: HashMap<_, Plain<ListenerKey>, Plain<Limit>> = map(ebpf, names::LIMITS)?.try_into()?;
+    for address in [std::net::Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(), std::net::Ipv6Addr::UNSPECIFIED] {
+        limits.insert(Plain(ListenerKey::new(0, address.octets(), PORT)), Plain(Limit::new(1, most)), 0)?;
+    }
+    Ok(())
+}
+
+fn map<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut aya::maps::Map, Box<dyn Error>> {
+    ebpf.map_mut(name).ok_or_else(|| name.into())
+}
+
+const STATIONS: [u8; 12] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+
+/// A segment in a frame. Checksums are not looked at.
+fn v4(flags: u8, port: u16) -> Vec<u8> {
+    let mut frame = STATIONS.to_vec();
+    frame.extend([0x08, 0, 0x45, 0, 0, 60, 0, 1, 0x40, 0, 64, 6, 0, 0]);
+    frame.extend([198, 51, 100, 1, 198, 51, 100, 100]);
+    frame.extend(segment(flags, port));
+    frame
+}
+
+fn v6(flags: u8, port: u16, extensions: u8) -> Vec<u8> {
+    const DESTINATION: u8 = 60;
+    let next = |left: u8| if left > 0 { DESTINATION } else { 6 };
+    let mut frame = STATIONS.to_vec();
+    frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 40 + 8 * extensions, next(extensions), 64]);
+    frame.extend([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+    frame.extend([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
+    for left in (0..extensions).rev() {
+        frame.extend([next(left), 0, 1, 4, 0, 0, 0, 0]);
+    }
+    frame.extend(segment(flags, port));
+    frame
+}
+
+/// With 20 bytes of options, as SYNs have.
+fn segment(flags: u8, port: u16) -> Vec<u8> {
+    let [high, low] = port.to_be_bytes();
+    let mut tcp = vec![0x9c, 0x40, high, low, 0, 0, 0, 1, 0, 0, 0, 0, 0xa0, flags, 0xff, 0xff, 0, 0, 0, 0];
+    tcp.extend([1; 20]);
+    tcp
+}
