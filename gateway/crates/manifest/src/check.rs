@@ -2,6 +2,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::{
     Position,
+    kind::SECTION_NAME,
     nearest::did_you_mean,
     node::{Entry, Node, Scalar, Value, shorten},
     shape::{NodeKind, Shape, ShapeId, Shapes},
@@ -56,7 +57,12 @@ impl<'a> Check<'a> {
             self.findings.unserved.push(finding(path, node.position, "Unserved", why.clone()));
         }
         if !shape.kinds.is_empty() && !shape.kinds.iter().any(|kind| is(node, *kind)) {
-            self.error(path, node.position, "InvalidType", wrong_type(node, &shape.kinds));
+            self.error(
+                path,
+                node.position,
+                "InvalidType",
+                wrong_type(node, &shape.kinds) + &self.hint(node, shape),
+            );
             return;
         }
         for part in &shape.all_of {
@@ -76,6 +82,25 @@ impl<'a> Check<'a> {
                 }
             }
             Value::Mapping(entries) => self.check_mapping(shape, entries, node, path),
+        }
+    }
+
+    /// What a text or number may have been meant as.
+    fn hint(&self, node: &Node, shape: &Shape) -> String {
+        let Value::Scalar(scalar, text) = &node.value else { return String::new() };
+        if shape.kinds.contains(&NodeKind::Text) {
+            let unit = shape.format.as_deref() == Some("duration") && *scalar == Scalar::Integer;
+            return if unit {
+                format!(" (with its unit: {text}s, {text}ms)")
+            } else {
+                dialect_hint(node, &shape.kinds)
+            };
+        }
+        let names = || shape.properties.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        match text.split_once(':') {
+            Some((key, value)) if shape.properties.contains_key(key) => format!(" (write `{key}: {value}`)"),
+            _ if (1..=6).contains(&shape.properties.len()) => format!(" of {}", names()),
+            _ => dialect_hint(node, &shape.kinds),
         }
     }
 
@@ -113,10 +138,7 @@ impl<'a> Check<'a> {
             Scalar::PlainText | Scalar::Text => {
                 self.check_count(shape, text.chars().count(), "characters", position, path);
                 if let Some(pattern) = shape.pattern.as_ref().filter(|pattern| !pattern.is_match(text)) {
-                    let message = match shape.format.as_deref() {
-                        Some(format) => format!("`{}` is not a {format} ({pattern})", shorten(text)),
-                        None => format!("`{}` does not match {pattern}", shorten(text)),
-                    };
+                    let message = bad_format(text, shape.format.as_deref(), pattern.as_str());
                     self.error(path, position, "InvalidFormat", message);
                 }
             }
@@ -171,7 +193,8 @@ impl<'a> Check<'a> {
                 for id in branches {
                     kinds.extend(self.kinds(*id));
                 }
-                self.error(path, node.position, "InvalidType", wrong_type(node, &kinds));
+                let message = wrong_type(node, &kinds) + &dialect_hint(node, &kinds);
+                self.error(path, node.position, "InvalidType", message);
             }
         }
     }
@@ -271,7 +294,27 @@ fn wrong_type(node: &Node, kinds: &[NodeKind]) -> String {
             NodeKind::Mapping => "a mapping",
         })
         .collect();
-    format!("found {}, expected {}{}", node.describe(), names.join(" or "), dialect_hint(node, kinds))
+    format!("found {}, expected {}", node.describe(), names.join(" or "))
+}
+
+fn bad_format(text: &str, format: Option<&str>, pattern: &str) -> String {
+    let text = shorten(text);
+    match format {
+        Some("duration") => {
+            format!("`{text}` is not a duration; expected one like `500ms`, `10s` or `1h30m`")
+        }
+        Some("quantity") => format!("`{text}` is not a quantity; expected one like `512`, `64Ki` or `1M`"),
+        Some("hostname") => {
+            format!(
+                "`{text}` is not a hostname; expected lower-case labels joined by dots, optionally after `*.`"
+            )
+        }
+        Some(format) => format!("`{text}` is not a {format} ({pattern})"),
+        None if pattern == SECTION_NAME => {
+            format!("`{text}` is no name; expected lower-case letters, digits, `-` and `.` (RFC 1123)")
+        }
+        None => format!("`{text}` does not match {pattern}"),
+    }
 }
 
 /// Where YAML 1.1, which kubectl reads, and YAML 1.2 part ways, and where quotes are missing or too many.

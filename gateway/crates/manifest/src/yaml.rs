@@ -7,7 +7,7 @@ mod tally;
 
 use std::time::Instant;
 
-use saphyr_parser::{Event, Parser, Span, StrInput};
+use saphyr_parser::{Event, Parser, ScanError, Span, StrInput};
 
 use crate::{Position, node::Node};
 use build::Builder;
@@ -79,26 +79,82 @@ fn events(
     mut take: impl FnMut(Event<'_>, Position) -> Result<(), FileError>,
 ) -> Result<(), FileError> {
     let mut parser = Parser::new(StrInput::new(text));
+    let mut open = Vec::new();
     while let Some(event) = parser.next_event() {
         match event {
             Ok((Event::StreamEnd, _)) => break,
-            Ok((event, span)) => take(event, start(&span))?,
-            Err(error) => {
-                let marker = error.marker();
-                let position = Some(place(marker.line(), marker.col()));
-                if error.info().contains("recursion limit") {
-                    return Err(FileError::new(
-                        position,
-                        "OverBudget",
-                        "lists and mappings are nested too deep",
-                    ));
+            Ok((event, span)) => {
+                let position = start(&span);
+                match event {
+                    Event::SequenceStart(..) | Event::MappingStart(..) => open.push(position),
+                    Event::SequenceEnd | Event::MappingEnd => drop(open.pop()),
+                    _ => {}
                 }
-                let message = format!("not YAML: {}", error.info());
-                return Err(FileError::new(position, "InvalidSyntax", message));
+                take(event, position)?;
             }
+            Err(error) => return Err(syntax(text, &error, &open)),
         }
     }
     Ok(())
+}
+
+/// What the parser objects to. It stumbles over a missing bracket where it looks for it, which may be the end of the
+/// file: `open` is where lists and mappings began that have not ended.
+fn syntax(text: &str, error: &ScanError, open: &[Position]) -> FileError {
+    let marker = error.marker();
+    let position = place(marker.line(), marker.col());
+    if error.info().contains("recursion limit") {
+        return FileError::new(Some(position), "OverBudget", "lists and mappings are nested too deep");
+    }
+    let bracket = open.iter().rev().find_map(|begin| {
+        let bracket = character(text, *begin).filter(|c| matches!(c, '[' | '{'))?;
+        Some((bracket, *begin))
+    });
+    match bracket {
+        Some((bracket, Position { line, column })) => {
+            let message = format!(
+                "not YAML: `{bracket}` is not closed before line {}, column {} ({})",
+                position.line,
+                position.column,
+                error.info()
+            );
+            FileError::new(Some(Position { line, column }), "InvalidSyntax", message)
+        }
+        None => {
+            let hint = likely_cause(text, position, error.info());
+            FileError::new(Some(position), "InvalidSyntax", format!("not YAML: {}{hint}", error.info()))
+        }
+    }
+}
+
+/// The likely cause, where the parser's words are about its own workings.
+fn likely_cause(text: &str, position: Position, info: &str) -> &'static str {
+    let line = line(text, position.line);
+    let indent = line.len() - line.trim_start().len();
+    let here = character(text, position);
+    if line[..indent].contains('\t') {
+        " (indent with spaces; this line begins with a tab)"
+    } else if here == Some('*') {
+        " (`*` begins an alias; text that begins so needs quotes)"
+    } else if matches!(here, Some('"' | '\'')) && info.contains("end of stream") {
+        " (this quote is not closed)"
+    } else if info.contains("did not find expected key") || info.contains("did not find expected '-'") {
+        " (is it indented like its neighbours?)"
+    } else if info.contains("mapping values are not allowed") {
+        " (a text with `: ` in it needs quotes; is the line before indented as it should be?)"
+    } else {
+        ""
+    }
+}
+
+fn line(text: &str, number: u32) -> &str {
+    let index = usize::try_from(number).unwrap_or(usize::MAX).saturating_sub(1);
+    text.lines().nth(index).unwrap_or_default()
+}
+
+fn character(text: &str, position: Position) -> Option<char> {
+    let column = usize::try_from(position.column).ok()?.checked_sub(1)?;
+    line(text, position.line).chars().nth(column)
 }
 
 fn start(span: &Span) -> Position {

@@ -56,7 +56,7 @@ pub const ENVOY_GATEWAY_GROUP: &str = "gateway.envoyproxy.io";
 pub const OWN_GROUP: &str = "gateway.internal";
 
 /// RFC 1123 labels, for names of sections.
-const SECTION_NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+pub(crate) const SECTION_NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 /// An API group, or nothing for the core group.
 const GROUP: &str = r"^$|^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 /// A kind's name.

@@ -51,11 +51,62 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     (
         "a format that the schema knows",
         "  rules: [{timeouts: {request: 1.5s}}]\n",
-        &["7:32: spec.rules[0].timeouts.request: `1.5s` is not a duration (^([0-9]{1,5}(h|m|s|ms)){1,4}$) \
-           [InvalidFormat]"],
+        &[
+            "7:32: spec.rules[0].timeouts.request: `1.5s` is not a duration; expected one like `500ms`, `10s` or \
+           `1h30m` [InvalidFormat]",
+        ],
+    ),
+    (
+        "a duration without its unit",
+        "  rules: [{timeouts: {request: 10}}]\n",
+        &[
+            "7:32: spec.rules[0].timeouts.request: found the number 10, expected text (with its unit: 10s, 10ms) \
+           [InvalidType]",
+        ],
+    ),
+    (
+        "text where a small mapping belongs",
+        "  rules: [{matches: [{path: /a}]}]\n",
+        &["7:29: spec.rules[0].matches[0].path: found the text `/a`, expected a mapping of `type`, `value` \
+           [InvalidType]"],
+    ),
+    (
+        "no space after the colon",
+        "  parentRefs:\n  - name:eg\n",
+        &["8:5: spec.parentRefs[0]: found the text `name:eg`, expected a mapping (write `name: eg`) \
+           [InvalidType]"],
+    ),
+    (
+        "a name that is none",
+        "  parentRefs: [{name: eg, sectionName: HTTP}]\n",
+        &[
+            "7:40: spec.parentRefs[0].sectionName: `HTTP` is no name; expected lower-case letters, digits, `-` and \
+           `.` (RFC 1123) [InvalidFormat]",
+        ],
     ),
     ("too short", "  rules: []\n", &["7:10: spec.rules: found 0 items, expected at least 1 [InvalidLength]"]),
 ];
+
+/// Texts that are not YAML, where that is said, and a word that names the likely cause.
+const SLOPPY: &[(&str, &str, &str)] = &[
+    ("  rules: [{}", "7:10", "`[` is not closed before line 8, column 1"),
+    ("  rules: [{]", "7:11", "`{` is not closed before line 7, column 12"),
+    ("  rules:\n\t- name: a\n", "8:2", "this line begins with a tab"),
+    ("  parentRefs:\n  - name: eg\n   port: 80\n", "9:4", "is it indented like its neighbours?"),
+    ("  useDefaultGateways: \"a\n", "7:23", "this quote is not closed"),
+    ("  parentRefs:\n  - *.example.com\n", "8:5", "`*` begins an alias; text that begins so needs quotes"),
+    ("  useDefaultGateways: a: b\n", "7:24", "a text with `: ` in it needs quotes"),
+];
+
+#[test]
+fn names_the_likely_cause_where_it_is_not_yaml() {
+    for (more, place, cause) in SLOPPY {
+        let lines = lines(&texts(&[("f.yaml", &route("r", more)), ("g.yaml", ROUTE)]));
+        let [line] = lines.as_slice() else { panic!("{more}: {lines:?}") };
+        assert!(line.starts_with(&format!("error: f.yaml:{place}: not YAML: ")), "{more}: {line}");
+        assert!(line.contains(cause), "{more}: {line}");
+    }
+}
 
 #[test]
 fn says_what_is_wrong_and_where_and_leaves_the_others_alone() {
