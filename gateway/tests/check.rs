@@ -1,4 +1,6 @@
-use crate::harness::{Place, gateway, gateway_manifest, stderr, stdout};
+use std::fs;
+
+use crate::harness::{Place, gateway, gateway_manifest, project, stderr, stdout};
 
 #[test]
 fn clean_manifests_are_clean() {
@@ -34,7 +36,12 @@ fn a_route_without_a_gateway_is_not_fine() {
     let output = gateway(&["check", place.config("").to_str().expect("plain")]);
     assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
     assert!(stdout(&output).contains("HTTPRoute default/lost"), "{}", stdout(&output));
-    assert!(stdout(&output).contains("Accepted=False"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("[NoMatchingParent]"), "{}", stdout(&output));
+    let output = gateway(&["check", "--output", "json", place.config("").to_str().expect("plain")]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let objects = report["objects"].as_array().expect("a list");
+    let lost = objects.iter().find(|one| one["kind"] == "HTTPRoute").expect("it has a status");
+    assert_eq!(lost["status"]["parents"][0]["conditions"][0]["reason"], "NoMatchingParent", "{report}");
 }
 
 #[test]
@@ -55,4 +62,61 @@ fn every_command_explains_itself() {
         assert_eq!(output.status.code(), Some(0));
         assert!(stdout(&output).contains("Usage: gateway"), "{}", stdout(&output));
     }
+}
+
+/// The files of `config/`. The starter is a configuration of its own; the others are one together.
+fn examples() -> (Vec<String>, Vec<String>) {
+    let entries = fs::read_dir(project("config")).expect("config/").flatten();
+    let names = entries.map(|entry| entry.file_name().into_string().expect("plain"));
+    names.partition(|name| name == "starter.yaml")
+}
+
+fn assert_spotless(place: &Place) {
+    let output = gateway(&["check", "--strict", place.config("").to_str().expect("plain")]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains(" 0 errors, 0 warnings"), "{text}");
+}
+
+#[test]
+fn the_starter_is_clean_by_itself() {
+    let place = Place::new();
+    let (starter, _) = examples();
+    let [name] = starter.as_slice() else { panic!("config/starter.yaml is there") };
+    place.write(name, &fs::read_to_string(project("config").join(name)).expect("it is read"));
+    assert_spotless(&place);
+}
+
+#[test]
+fn the_founding_example_is_clean() {
+    let place = Place::new();
+    let (_, example) = examples();
+    assert!(!example.is_empty());
+    for name in example {
+        place.write(&name, &fs::read_to_string(project("config").join(&name)).expect("it is read"));
+    }
+    let certified = rcgen::generate_simple_self_signed(["cafe.example.com".to_owned()]).expect("made");
+    place.write("secrets/default/eg-cert/tls.crt", &certified.cert.pem());
+    place.write("secrets/default/eg-cert/tls.key", &certified.signing_key.serialize_pem());
+    assert_spotless(&place);
+}
+
+#[test]
+fn a_mistake_is_said_once_and_its_consequences_follow() {
+    let place = Place::new();
+    let policy = "---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: ClientTrafficPolicy
+metadata: {name: p}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: eg}]
+  connection: {bufferLimit: 8Gi}
+";
+    place.write("a.yaml", &(gateway_manifest(8080) + policy));
+    let output = gateway(&["check", place.config("").to_str().expect("plain")]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains(" 1 errors, 0 warnings"), "{text}");
+    assert!(text.contains("a.yaml:20:29"), "{text}");
+    assert!(text.contains("Requests get 500 on: http."), "{text}");
 }

@@ -11,7 +11,11 @@ use manifest::{Diagnostic, Origin, Severity};
 use serde_json::json;
 
 use super::condition::{self, Complaint};
-use crate::{desired, published::DiagnosticLine, status_store::ObjectStatus};
+use crate::{
+    desired::{self, Translated},
+    published::DiagnosticLine,
+    status_store::ObjectStatus,
+};
 
 /// Read manifests as the appliance would, and say what is wrong with them. Nothing is served.
 ///
@@ -50,39 +54,54 @@ impl Check {
             }
         }
         let checked = desired::check(&self.paths);
-        let complaints: Vec<(&ObjectStatus, Vec<Complaint>)> = checked
-            .statuses
+        let Translated { config: _, statuses, diagnostics } = &checked;
+        let complaints: Vec<(&ObjectStatus, Vec<Complaint>)> = statuses
             .iter()
-            .map(|status| (status, condition::complaints(&status.document.status)))
+            .map(|status| (status, unsaid(status, diagnostics)))
             .filter(|(_, complaints)| !complaints.is_empty())
             .collect();
-        let count =
-            |severity: Severity| checked.diagnostics.iter().filter(|one| one.severity == severity).count();
-        let conditions =
-            |grave: bool| complaints.iter().flat_map(|(_, all)| all).filter(|one| one.grave == grave).count();
-        let errors = count(Severity::Error) + conditions(true);
-        let warnings = count(Severity::Warning) + conditions(false);
+        let count = |severity: Severity| {
+            let said = diagnostics.iter().filter(|one| one.severity == severity).count();
+            let unexplained = complaints.iter().filter(|(status, _)| !is_said(status, diagnostics, severity));
+            said + unexplained.flat_map(|(_, all)| all).filter(|one| one.severity == severity).count()
+        };
+        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
         match self.output {
             Format::Text => {
                 let mut sources = Sources::default();
-                checked.diagnostics.iter().for_each(|diagnostic| print(diagnostic, &mut sources));
+                diagnostics.iter().for_each(|diagnostic| print(diagnostic, &mut sources));
                 complaints.iter().for_each(|(status, complaints)| print_conditions(status, complaints));
-                println!(
-                    "{} objects with a status, {errors} errors, {warnings} warnings",
-                    checked.statuses.len()
-                );
+                println!("{} objects with a status, {errors} errors, {warnings} warnings", statuses.len());
             }
             Format::Json => {
-                let lines: Vec<DiagnosticLine> =
-                    checked.diagnostics.iter().map(DiagnosticLine::from).collect();
+                let lines: Vec<DiagnosticLine> = diagnostics.iter().map(DiagnosticLine::from).collect();
                 let report = json!({
-                    "errors": errors, "warnings": warnings, "diagnostics": lines, "objects": checked.statuses,
+                    "errors": errors, "warnings": warnings, "diagnostics": lines, "objects": statuses,
                 });
                 println!("{}", serde_json::to_string_pretty(&report)?);
             }
         }
         Ok(if errors > 0 || (self.strict && warnings > 0) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
+}
+
+/// Whether a diagnostic explains what is wrong with an object.
+fn is_said(status: &ObjectStatus, diagnostics: &[Diagnostic], severity: Severity) -> bool {
+    diagnostics.iter().any(|one| one.object.as_ref() == Some(&status.id) && one.severity >= severity)
+}
+
+/// What conditions say beyond what diagnostics have said, with its place: consequences, for the most part.
+fn unsaid(status: &ObjectStatus, diagnostics: &[Diagnostic]) -> Vec<Complaint> {
+    let plain = |text: &str| text.trim_end_matches('.').to_lowercase();
+    let own = diagnostics.iter().filter(|one| one.object.as_ref() == Some(&status.id));
+    let said: Vec<String> = own.map(|one| plain(&one.message)).collect();
+    let mut complaints = condition::complaints(&status.document.status);
+    complaints.retain(|complaint| {
+        // Each line of a Warning is a diagnostic of its own.
+        let is_list = complaint.kind == "Warning" && !said.is_empty();
+        !is_list && !said.contains(&plain(&complaint.message))
+    });
+    complaints
 }
 
 /// Texts of the files that diagnostics point into.
@@ -110,9 +129,8 @@ fn print(diagnostic: &Diagnostic, sources: &mut Sources) {
 
 fn print_conditions(status: &ObjectStatus, complaints: &[Complaint]) {
     println!("{}", status.id);
-    for Complaint { place, kind, status, reason, message, grave } in complaints {
-        let word = if *grave { "error" } else { "warning" };
+    for Complaint { place, kind, status, reason, message, severity } in complaints {
         let place = if place.is_empty() { String::new() } else { format!("{place} ") };
-        println!("  {word}: {place}{kind}={status} {reason}: {message}");
+        println!("  {severity}: {place}{kind}={status} {reason}: {message}");
     }
 }

@@ -1,3 +1,4 @@
+use manifest::Severity;
 use serde_json::Value;
 
 /// Something in a status that is not as its author wished.
@@ -13,16 +14,21 @@ pub(super) struct Complaint {
     pub(super) reason: String,
     /// For people.
     pub(super) message: String,
-    /// Whether it keeps the object, or a part of it, from being served as written.
-    pub(super) grave: bool,
+    /// An error keeps the object, or a part of it, from being served as written; a note is as its author meant it.
+    pub(super) severity: Severity,
 }
 
 /// Conditions where `True` is the bad news.
 const NEGATIVE: [&str; 5] =
     ["Conflicted", "OverlappingTLSConfig", "PartiallyInvalid", "Overridden", "Warning"];
 
-/// Of these, the ones that are worth a warning only.
-const MILD: [&str; 3] = ["OverlappingTLSConfig", "Overridden", "Warning"];
+fn severity(kind: &str) -> Severity {
+    match kind {
+        "Overridden" => Severity::Note,
+        "OverlappingTLSConfig" | "Warning" => Severity::Warning,
+        _ => Severity::Error,
+    }
+}
 
 /// Every condition below a status that is not fine, in its order.
 pub(super) fn complaints(status: &Value) -> Vec<Complaint> {
@@ -76,7 +82,7 @@ fn complaint(condition: &Value, place: &str) -> Option<Complaint> {
         status: status.to_owned(),
         reason: reason.to_owned(),
         message: message.to_owned(),
-        grave: !MILD.contains(&kind),
+        severity: severity(kind),
     })
 }
 
@@ -99,13 +105,19 @@ mod tests {
     #[test]
     fn only_what_is_not_fine_is_complained_of() {
         let status = json!({
-            "conditions": [{"type": "Accepted", "status": "True"}, {"type": "Warning", "status": "True"}],
+            "conditions": [{"type": "Accepted", "status": "True"}, {"type": "Warning", "status": "True"},
+                {"type": "Overridden", "status": "True"}],
             "listeners": [{"name": "http", "conditions": [
                 {"type": "Conflicted", "status": "False"},
                 {"type": "Programmed", "status": "False", "reason": "Invalid", "message": "why"}]}]});
         let found = complaints(&status);
-        let short: Vec<_> = found.iter().map(|found| (&*found.place, &*found.kind, found.grave)).collect();
-        assert_eq!(short, [("", "Warning", false), ("listeners[http]", "Programmed", true)]);
-        assert_eq!(summary(&status), "Accepted=True Warning=True");
+        let short: Vec<_> = found.iter().map(|found| (&*found.place, &*found.kind, found.severity)).collect();
+        let expected = [
+            ("", "Warning", Severity::Warning),
+            ("", "Overridden", Severity::Note),
+            ("listeners[http]", "Programmed", Severity::Error),
+        ];
+        assert_eq!(short, expected);
+        assert_eq!(summary(&status), "Accepted=True Warning=True Overridden=True");
     }
 }

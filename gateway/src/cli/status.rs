@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::Args;
+use manifest::Severity;
 use serde_json::json;
 
 use super::{
@@ -71,7 +72,7 @@ impl Status {
             eprintln!("gateway: no object in force is {}", self.object.as_deref().unwrap_or_default());
         }
         let objections = documents.iter().flat_map(|document| condition::complaints(&document.status));
-        let refused = objections.into_iter().any(|complaint| complaint.grave)
+        let refused = objections.into_iter().any(|complaint| complaint.severity == Severity::Error)
             || (self.object.is_none() && state.diagnostics.iter().any(|line| line.severity == "error"));
         let fine = running && stale.is_empty() && !refused && !asked_for_nothing;
         Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -2,10 +2,14 @@ use std::{
     fs::{self, File},
     io::Write,
     os::unix::fs::PermissionsExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
+    time::Duration,
 };
 
-use super::{Desired, Source};
+use manifest::Loader;
+use translate::HostFacts;
+
+use super::{Desired, Source, translated};
 use crate::watch::Watch;
 
 const GOOD: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: good}\n";
@@ -90,4 +94,52 @@ fn memory_is_kept_for_the_service_alone_and_may_be_broken() {
     fs::write(&path, "{nonsense").expect("written");
     let (_, complaint) = Source::open(&place.directory.path().join("config"), &state);
     assert!(complaint.is_some_and(|complaint| complaint.contains("last-good.json")));
+}
+
+fn golden_inputs(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).expect("golden cases").flatten().map(|entry| entry.path());
+    let inputs = entries.flat_map(|path| match path.to_str() {
+        Some(name) if name.ends_with(".in.yaml") => vec![fs::read_to_string(name).expect("it is read")],
+        _ if path.is_dir() => golden_inputs(&path),
+        _ => Vec::new(),
+    });
+    inputs.collect()
+}
+
+/// The Secret that most cases name.
+fn secret() -> String {
+    let names = ["cafe.example.com".to_owned(), "*.example.com".to_owned()];
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(names).expect("names that can be certified");
+    let data = serde_json::json!({"tls.crt": cert.pem(), "tls.key": signing_key.serialize_pem()});
+    let metadata = serde_json::json!({"name": "eg-cert", "namespace": "default"});
+    serde_json::json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data})
+        .to_string()
+}
+
+/// Every golden case, whole and with each of its documents missing in turn: a snapshot is built of what is left,
+/// and nothing on the way has an error to return.
+#[test]
+fn whatever_translation_gives_can_be_built() {
+    let options = proxy::Options { workers: Some(1), ..proxy::Options::default() };
+    let proxy = proxy::Proxy::start(options).expect("a worker");
+    let (secret, facts) = (secret(), HostFacts { addresses: None });
+    let mut generation = 0;
+    for input in golden_inputs(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden")) {
+        let documents: Vec<&str> = input.split("\n---\n").collect();
+        for missing in 0..=documents.len() {
+            let left = documents.iter().enumerate().filter(|(place, _)| *place != missing);
+            let text: String = left.map(|(_, document)| format!("---\n{document}\n")).collect();
+            let files = [("case.yaml", text.as_bytes()), ("secret.json", secret.as_bytes())];
+            let set = Loader::of_paths([]).load_texts(files, manifest::Timestamp(1));
+            let mut config = translated(&set, &facts).config;
+            // Whether an address can be bound is the host's to say, and no part of the snapshot.
+            config.binds.iter_mut().for_each(|bind| bind.sockets.clear());
+            generation += 1;
+            let prepared = proxy.prepare(config.into(), generation);
+            assert_eq!(prepared.generation(), generation);
+        }
+    }
+    assert!(generation > 100, "there are cases");
+    assert!(proxy.drain(Duration::from_secs(10)), "there is no connection to wait for");
 }
