@@ -1,0 +1,160 @@
+//! Verdicts and answers on the host, on arbitrary frames: no panic, no refusal of what is not whole, and answers
+//! whose sums come out right by another way of summing.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use ebpf_common::{
+    Count, Limit, ListenerKey, Listeners, Mark, Opening, QuotaKey, Reset, Unread, Verdict, judge,
+};
+use frame::{Addresses, Frame, SYN};
+use proptest::{collection::vec, prelude::*};
+
+#[path = "../../../../tests/bpf/frame.rs"]
+#[expect(dead_code, reason = "shared with the tests of the programs, which use all of it")]
+mod frame;
+
+const NETNS: u64 = 7;
+
+/// Every address and port has a socket, by its wildcard, and all of them are full.
+struct Full;
+
+impl Listeners for Full {
+    fn limit(&self, listener: &ListenerKey) -> Option<Limit> {
+        (*listener == listener.wildcard()).then(|| Limit::new(1, Some(0)))
+    }
+
+    fn open(&self, _: &QuotaKey) -> i64 {
+        0
+    }
+}
+
+fn refused(bytes: &[u8]) -> Option<Opening> {
+    match judge(&bytes, NETNS, &Full) {
+        Verdict::Refuse(refusal) => Some(refusal.opening),
+        Verdict::Pass | Verdict::PassUnread(_) => None,
+    }
+}
+
+prop_compose! {
+    fn addresses()(v6 in any::<bool>(), from in any::<u128>(), to in any::<u128>()) -> Addresses {
+        let unicast = |address: u128| address & (u128::MAX >> 3) | 1 << 124;
+        let v4 = |address: u128| (address as u32 & 0x7fff_ffff | 0x0100_0000).to_be_bytes();
+        if v6 {
+            Addresses::V6(unicast(from).to_be_bytes(), unicast(to).to_be_bytes())
+        } else {
+            Addresses::V4(v4(from), v4(to))
+        }
+    }
+}
+
+prop_compose! {
+    fn openings()(
+        addresses in addresses(),
+        tags in vec(prop_oneof![Just([0x81, 0]), Just([0x88, 0xa8])], 0..3),
+        extensions in vec((prop_oneof![Just(0), Just(43), Just(51), Just(60), Just(135)], 0..4usize), 0..7),
+        options in (0..11usize, 0..11usize),
+        ports in any::<(u16, u16)>(),
+        sequence in any::<u32>(),
+        payload in vec(any::<u8>(), 0..80),
+    ) -> Frame {
+        let extensions = extensions.into_iter().map(|(kind, units)| (kind, vec![0; units * 8 + 6])).collect();
+        Frame {
+            addresses, tags, extensions, ports, sequence, payload,
+            options: vec![1; options.0 * 4],
+            tcp_options: vec![1; options.1 * 4],
+            ..Frame::v4()
+        }
+    }
+}
+
+fn bytes(reset: Reset) -> Vec<u8> {
+    match reset {
+        Reset::V4(words) => words.iter().flat_map(|word| word.to_ne_bytes()).collect(),
+        Reset::V6(words) => words.iter().flat_map(|word| word.to_ne_bytes()).collect(),
+    }
+}
+
+proptest! {
+    #[test]
+    fn an_opening_is_refused_and_answered_whatever_it_is_wrapped_in(frame in openings()) {
+        let opening = refused(&frame.bytes());
+        prop_assert!(opening.is_some(), "{frame:?}");
+        let answer = bytes(Reset::answering(&opening.unwrap()));
+        let (addresses, segment) = match frame.addresses {
+            Addresses::V4(from, to) => {
+                prop_assert_eq!(frame::checksum(&answer[..20]), 0);
+                prop_assert_eq!(&answer[12..20], [to, from].concat());
+                (&answer[12..20], &answer[20..])
+            }
+            Addresses::V6(from, to) => {
+                prop_assert_eq!(&answer[8..40], [to, from].concat());
+                (&answer[8..40], &answer[40..])
+            }
+        };
+        prop_assert_eq!(frame::segment_checksum(addresses, segment), 0);
+        prop_assert_eq!(&segment[..2], frame.ports.1.to_be_bytes());
+        prop_assert_eq!(&segment[2..4], frame.ports.0.to_be_bytes());
+        let acknowledged = frame.sequence.wrapping_add(frame.payload.len() as u32 + 1);
+        prop_assert_eq!(&segment[8..12], acknowledged.to_be_bytes());
+    }
+
+    #[test]
+    fn what_is_cut_before_its_ports_and_flags_are_known_is_never_refused(frame in openings(), cut in any::<prop::sample::Index>()) {
+        let whole = frame.bytes();
+        let header = whole.len() - frame.payload.len() - frame.tcp_options.len();
+        let cut = cut.index(header);
+        prop_assert_eq!(refused(&whole[..cut]), None);
+        let verdict = judge(&&whole[..cut], NETNS, &Full);
+        prop_assert_eq!(verdict, Verdict::PassUnread(Unread::Malformed));
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(bytes in vec(any::<u8>(), 0..200)) {
+        let _ = refused(&bytes);
+    }
+
+    #[test]
+    fn only_a_syn_alone_is_refused(frame in openings(), flags in any::<u8>()) {
+        let opens = flags & (SYN | 0x10 | 0x04 | 0x01) == SYN;
+        prop_assert_eq!(refused(&Frame { flags, ..frame }.bytes()).is_some(), opens);
+    }
+}
+
+#[test]
+fn keys_of_packets_and_of_configuration_are_the_same() {
+    let v4 = Ipv4Addr::new(192, 0, 2, 7);
+    let v6: Ipv6Addr = "2001:db8::7".parse().unwrap();
+    let words = |address: Ipv6Addr| {
+        let octets = address.octets();
+        [0, 4, 8, 12].map(|at| u32::from_ne_bytes(octets[at..at + 4].try_into().unwrap()))
+    };
+    let port = 443u16;
+    let of_packet = ListenerKey::v4(NETNS, u32::from_ne_bytes(v4.octets()), port.to_be());
+    let of_configuration = ListenerKey::new(NETNS, v4.to_ipv6_mapped().octets(), port);
+    assert_eq!(of_packet, of_configuration);
+    assert_eq!((of_packet.address(), of_packet.port()), (v4.to_ipv6_mapped().octets(), port));
+    assert_eq!(ListenerKey::v6(NETNS, words(v6), port.to_be()), ListenerKey::new(NETNS, v6.octets(), port));
+    let any4 = ListenerKey::new(NETNS, Ipv4Addr::UNSPECIFIED.to_ipv6_mapped().octets(), port);
+    let any6 = ListenerKey::new(NETNS, [0; 16], port);
+    assert_eq!((of_packet.wildcard(), any4.wildcard(), any6.wildcard()), (any4, any4, any6));
+}
+
+#[test]
+fn a_limit_is_reached_by_counting_and_not_by_a_count_below_zero() {
+    let limit = Limit::new(3, Some(2));
+    assert_eq!([-1, 0, 1, 2, 3].map(|open| limit.is_reached(open)), [false, false, false, true, true]);
+    assert_eq!((limit.quota(), limit.most()), (3, Some(2)));
+    assert!(Limit::new(3, Some(0)).is_reached(0));
+    assert!(!Limit::new(3, None).is_reached(i64::MAX));
+    assert_eq!(Limit::new(3, None).most(), None);
+}
+
+#[test]
+fn a_connection_is_taken_off_once() {
+    let mut mark = Mark::counted(QuotaKey::new(NETNS, 5), 9);
+    assert!(!mark.is_fresh());
+    assert_eq!((mark.quota().id(), mark.epoch()), (5, 9));
+    assert_eq!([mark.take_off(), mark.take_off(), mark.take_off()], [true, false, false]);
+    assert!(!mark.is_fresh(), "it is not counted again");
+    assert_eq!((Count::new(9).open(), Count::new(9).epoch()), (0, 9));
+}
