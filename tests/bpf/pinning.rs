@@ -129,7 +129,7 @@ fn what_is_not_ours_is_refused_and_named() {
     let start = |object_dir: &Path, pin_dir: &Path| {
         let (object_dir, pin_dir) = (Some(object_dir.to_owned()), pin_dir.to_owned());
         let options = Options { object_dir, pin_dir, interfaces: on(&[Hook::Xdp]) };
-        site.wire.gateway.run(|| Kernel::start(&options)).err().expect("it is refused")
+        site.wire.gateway.run(|| Kernel::start(&options)).expect_err("it is refused")
     };
     let object = object::directory().expect("it was there");
     let elsewhere = tempfile::tempdir().expect("a temporary directory");
