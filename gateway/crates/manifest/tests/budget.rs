@@ -55,6 +55,13 @@ fn a_refused_file_costs_less_than_64_mib() {
         ),
         ("open brackets", "[".repeat(16 << 20)),
         ("anchors", "&a [".repeat(1 << 20)),
+        // Parsed once, built while it is counted, and refused at the very end.
+        ("short list of nothing", "-\n".repeat((1 << 19) - 8) + "- ["),
+        (
+            "short keys of nothing",
+            (0..(1 << 20) / 9).map(|i| format!("k{i:05}:\n")).collect::<String>() + "k: [",
+        ),
+        ("short lists", "- [a]\n".repeat((1 << 20) / 6 - 8) + "- ["),
     ];
     for (what, text) in cases {
         let mut loader = Loader::of_paths([]);
@@ -65,6 +72,7 @@ fn a_refused_file_costs_less_than_64_mib() {
         assert!(cost < 64 << 20, "{what}: {cost} bytes");
         let said: Vec<String> = set.diagnostics.iter().map(ToString::to_string).collect();
         assert!(set.diagnostics.iter().any(|one| one.severity == Severity::Error), "{what}: {said:?}");
-        assert!(said.iter().any(|line| line.contains("[OverBudget]")), "{what}: {said:?}");
+        let reason = if what.starts_with("short") { "[InvalidSyntax]" } else { "[OverBudget]" };
+        assert!(said.iter().any(|line| line.contains(reason)), "{what}: {said:?}");
     }
 }
