@@ -25,8 +25,16 @@ impl Client {
     }
 
     pub async fn over(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
-        let (sender, connection) = h2::client::handshake(io).await.unwrap();
+        let mut builder = h2::client::Builder::new();
+        // As many as are allowed, also before the settings that say so have come.
+        builder.initial_max_send_streams(100);
+        let (sender, connection) = builder.handshake(io).await.unwrap();
         Self { sender, ended: tokio::spawn(connection) }
+    }
+
+    /// Another handle to the connection.
+    pub fn share(&self) -> Self {
+        Self { sender: self.sender.clone(), ended: tokio::spawn(async { Ok(()) }) }
     }
 
     /// Sends a request's header.

@@ -78,6 +78,7 @@ impl Raw {
     /// `settings`: identifiers and values.
     pub fn connect(address: SocketAddr, settings: &[(u16, u32)]) -> Self {
         let mut raw = Self(connect(address));
+        raw.0.set_nodelay(true).unwrap();
         raw.0.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
         let mut payload = Vec::new();
         for (id, value) in settings {

@@ -3,12 +3,15 @@
 mod backend;
 mod client;
 mod configure;
+mod floods;
 mod forwarding;
 mod frames;
 mod h2_backend;
 mod h2c;
 mod http1;
 mod http2;
+mod http2_drain;
+mod http2_timers;
 mod limit;
 mod proxy_protocol;
 mod record;

@@ -22,7 +22,8 @@ pub(super) fn judge(head: &mut Parts) -> Result<(), ProxyError> {
     judge_host(head)?;
     if head.method != Method::CONNECT {
         let target = head.uri.path_and_query().map_or("", |target| target.as_str());
-        if !is_target(target) && !(target == "*" && head.method == Method::OPTIONS) {
+        let is_asterisk = target == "*" && head.method == Method::OPTIONS;
+        if !is_asterisk && !is_target(target) {
             return Err(ProxyError::Malformed("the path holds a byte that no path has"));
         }
     }
