@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeSet,
-    process::Command,
+    net::TcpStream,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
 };
@@ -78,46 +78,57 @@ fn two_hundred_reloads_under_load_lose_nothing() {
                 }
             });
         }
-        let h2load = scope.spawn(|| h2_streams(&cafe, &stop));
+        let http2 = scope.spawn(|| h2_streams(&cafe, &stop));
         for number in 1..=200 {
             cafe.place.write("stamped.yaml", &stamped(number));
             wait::until("the new generation serves", || generation(&cafe).filter(|found| *found == number));
         }
         stop.store(true, Ordering::Relaxed);
-        let streams = h2load.join().expect("no stream failed");
+        let streams = http2.join().expect("no stream failed");
         assert!(streams > 0, "HTTP/2 streams were served");
     });
     assert!(requests.load(Ordering::Relaxed) > 200);
     assert_eq!(listening(&cafe), sockets, "an untouched listener keeps its sockets");
 }
 
-/// Requests over one HTTP/2 connection at a time, by curl; how many were compared.
+/// Eight requests at a time on one HTTP/2 connection, which outlives every reload; how many were compared.
 fn h2_streams(cafe: &Cafe, stop: &AtomicBool) -> usize {
-    let url = format!("http://{GATEWAY}:{PORT}/stamped");
-    let mut streams = 0;
-    while !stop.load(Ordering::Relaxed) {
-        let output = cafe.wire.client.run(|| {
-            let mut curl = Command::new("curl");
-            curl.args(["--silent", "--show-error", "--http2-prior-knowledge", "--parallel", "--parallel-max", "8"]);
-            curl.args(["--write-out", "%{http_code} %{header_json}\n", "--output", "/dev/null"]);
-            for _ in 0..16 {
-                curl.arg(&url).args(["--output", "/dev/null"]);
+    let socket = cafe.wire.client.run(|| TcpStream::connect((GATEWAY, PORT))).expect("the gateway listens");
+    socket.set_nonblocking(true).expect("a socket of our own");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let socket = tokio::net::TcpStream::from_std(socket).expect("a socket of our own");
+        let (requests, connection) = h2::client::handshake(socket).await.expect("HTTP/2 is spoken");
+        let connection = tokio::spawn(connection);
+        let mut streams = 0;
+        while !stop.load(Ordering::Relaxed) {
+            let batch = (0..8).map(|_| h2_stream(requests.clone()));
+            let answers: Vec<_> = batch.map(tokio::spawn).collect();
+            for answer in answers {
+                answer.await.expect("no stream failed");
+                streams += 1;
             }
-            curl.output().expect("curl is installed")
-        });
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{} {text}", String::from_utf8_lossy(&output.stderr));
-        let value = |block: &str, name: &str| {
-            let rest = block.split(&format!("\"{name}\":[\"")).nth(1)?;
-            rest.split('"').next().map(str::to_owned)
-        };
-        for block in text.split("200 {").skip(1) {
-            let (sent, seen) = (value(block, "x-generation"), value(block, "x-seen-generation"));
-            assert!(sent.is_some() && sent == seen, "{block}");
-            streams += 1;
         }
+        drop(requests);
+        connection.await.expect("our own task").expect("the connection ends in order");
+        streams
+    })
+}
+
+async fn h2_stream(requests: h2::client::SendRequest<bytes::Bytes>) {
+    let request = http::Request::get(format!("http://x:{PORT}/stamped")).body(()).expect("well-formed");
+    let mut requests = requests.ready().await.expect("the connection goes on");
+    let (response, _) = requests.send_request(request, true).expect("the connection goes on");
+    let response = response.await.expect("no request is lost");
+    let header = |name: &str| response.headers().get(name).cloned();
+    assert_eq!(response.status(), 200);
+    assert!(header("x-generation").is_some());
+    assert_eq!(header("x-generation"), header("x-seen-generation"));
+    let mut body = response.into_body();
+    while let Some(data) = body.data().await {
+        let length = data.expect("the body is whole").len();
+        body.flow_control().release_capacity(length).expect("what was received");
     }
-    streams
 }
 
 #[test]
