@@ -21,4 +21,5 @@ mod rules;
 mod script;
 mod timers;
 mod tls;
+mod trust;
 mod upstream;
