@@ -9,7 +9,12 @@ use std::{
     time::Duration,
 };
 
-use e2e::{gateway::Gateway, http::Connection, netns::{GATEWAY, GATEWAY6}, wait};
+use e2e::{
+    gateway::Gateway,
+    http::Connection,
+    netns::{GATEWAY, GATEWAY6},
+    wait,
+};
 use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::cafe::{Cafe, PORT, appliance, policy};
@@ -97,7 +102,9 @@ fn held_and_freed(tier: &Tier, refused_as: Outcome) {
     );
     assert!(refused >= 2.0, "{refused} refusals counted");
     drop(held);
-    wait::until("freed slots can be used again", || (one_more(&cafe, GATEWAY) == Outcome::Served).then_some(()));
+    wait::until("freed slots can be used again", || {
+        (one_more(&cafe, GATEWAY) == Outcome::Served).then_some(())
+    });
 }
 
 #[test]
@@ -156,7 +163,7 @@ fn flood(tier: &Tier) {
 
 fn end_somehow(n: usize) {
     let patience = Duration::from_millis(50);
-    let Ok(stream) = attempt(if n % 2 == 0 { GATEWAY } else { GATEWAY6 }, patience) else { return };
+    let Ok(stream) = attempt(if n.is_multiple_of(2) { GATEWAY } else { GATEWAY6 }, patience) else { return };
     match n % 4 {
         0 => drop(stream),
         1 => {

@@ -72,7 +72,9 @@ fn a_broken_file_under_load_changes_nothing_and_hurts_nobody() {
             // Proof that the broken file was looked at: a good one beside it is served.
             let probe = format!("probe{number}");
             cafe.place.write("probe.yaml", &route(&probe, "/probe"));
-            wait::until("the good file is served", || served_by(&cafe, "/probe").filter(|route| *route == probe));
+            wait::until("the good file is served", || {
+                served_by(&cafe, "/probe").filter(|route| *route == probe)
+            });
         }
         let enough = served.load(Ordering::Relaxed) + 10;
         wait::until("the client goes on", || (served.load(Ordering::Relaxed) > enough).then_some(()));
@@ -88,7 +90,10 @@ fn a_broken_file_under_load_changes_nothing_and_hurts_nobody() {
 fn a_change_among_a_thousand_routes_is_served_and_none_is_lost() {
     let Some(cafe) = open() else { return };
     let many = |marked: &str| {
-        (0..1000).map(|n| route(&format!("r{n}-{marked}"), &format!("/r{n}"))).collect::<Vec<_>>().join("---\n")
+        (0..1000)
+            .map(|n| route(&format!("r{n}-{marked}"), &format!("/r{n}")))
+            .collect::<Vec<_>>()
+            .join("---\n")
     };
     cafe.place.write("many.yaml", &many("a"));
     wait::until("the last route serves", || served_by(&cafe, "/r999"));

@@ -22,12 +22,33 @@ fn ambiguous_requests_are_refused_and_never_reach_a_backend() {
     let Some(cafe) = open("  headers: {requestID: Disable}\n") else { return };
     let smuggled = "GET /smuggled HTTP/1.1\r\nhost: x\r\n\r\n";
     let cases: &[(&str, String)] = &[
-        ("both framings", format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n{smuggled}")),
-        ("two lengths", format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\ncontent-length: 35\r\n\r\n{smuggled}")),
+        (
+            "both framings",
+            format!(
+                "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n{smuggled}"
+            ),
+        ),
+        (
+            "two lengths",
+            format!(
+                "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\ncontent-length: 35\r\n\r\n{smuggled}"
+            ),
+        ),
         ("signed length", format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: +0\r\n\r\n{smuggled}")),
-        ("odd coding", format!("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: xchunked\r\n\r\n0\r\n\r\n{smuggled}")),
-        ("coding twice", format!("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked, chunked\r\n\r\n0\r\n\r\n{smuggled}")),
-        ("space before colon", format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length : 35\r\n\r\n{smuggled}")),
+        (
+            "odd coding",
+            format!("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: xchunked\r\n\r\n0\r\n\r\n{smuggled}"),
+        ),
+        (
+            "coding twice",
+            format!(
+                "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked, chunked\r\n\r\n0\r\n\r\n{smuggled}"
+            ),
+        ),
+        (
+            "space before colon",
+            format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length : 35\r\n\r\n{smuggled}"),
+        ),
         ("bare line feeds", "GET / HTTP/1.1\nhost: x\n\n".to_owned()),
         ("folded line", "GET / HTTP/1.1\r\nhost: x\r\nx-a: b\r\n c: d\r\n\r\n".to_owned()),
         ("two hosts", "GET / HTTP/1.1\r\nhost: x\r\nhost: y\r\n\r\n".to_owned()),

@@ -64,7 +64,9 @@ fn agrees(pattern: &str, text: &str) -> bool {
         rest = &rest[at + piece.len()..];
         last = piece;
     }
-    rest.is_empty() || (last.is_empty() && pattern.trim().ends_with("...")) || text.ends_with(last) && !last.is_empty()
+    rest.is_empty()
+        || (last.is_empty() && pattern.trim().ends_with("..."))
+        || text.ends_with(last) && !last.is_empty()
 }
 
 struct Example(Child);
@@ -72,7 +74,8 @@ struct Example(Child);
 impl Example {
     /// `cargo xtask run`, up to the line that says what to try.
     fn start() -> Self {
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+        let target =
+            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
         let mut child = Command::new(target.join("debug/xtask"))
             .args(["run", "--no-setup"])
             .current_dir(root())
@@ -140,7 +143,10 @@ fn each_command_of_the_first_five_minutes_prints_what_the_readme_says() {
         shell.stderr.take().expect("a pipe").read_to_string(&mut err).expect("text");
         let _ = shell.wait();
         let found = out + &err;
-        assert!(agrees(expected, &found), "$ {command}\n--- the README says\n{expected}\n--- it printed\n{found}");
+        assert!(
+            agrees(expected, &found),
+            "$ {command}\n--- the README says\n{expected}\n--- it printed\n{found}"
+        );
     }
 }
 

@@ -30,7 +30,9 @@ fn connection(stream: TcpStream, name: &str) -> io::Result<()> {
     let mut writer = stream;
     while let Some(request) = Request::read(&mut reader)? {
         if request.header("upgrade").is_some_and(|value| value.eq_ignore_ascii_case("websocket")) {
-            writer.write_all(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")?;
+            writer.write_all(
+                b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+            )?;
             let early = reader.buffer().to_vec();
             writer.write_all(&early)?;
             io::copy(reader.get_mut(), &mut writer)?;

@@ -33,8 +33,6 @@ pub(crate) struct ConnectionContext {
 pub(crate) struct TlsInfo {
     /// Server name, lower case; `None`: the client sent none.
     pub(crate) sni: Option<Box<str>>,
-    /// The ALPN name that was agreed on.
-    pub(crate) alpn: Option<Box<[u8]>>,
     /// The version that was agreed on.
     pub(crate) version: Option<rustls::ProtocolVersion>,
 }

@@ -172,8 +172,8 @@ impl Proxy {
             worker.send(Command::Drain { done: done.clone() });
         }
         drop(done);
-        let wait = |_| finished.recv_timeout(end.saturating_duration_since(Instant::now())).is_ok();
-        self.workers.iter().map(wait).all(|finished| finished)
+        let mut left = self.workers.iter();
+        left.all(|_| finished.recv_timeout(end.saturating_duration_since(Instant::now())).is_ok())
     }
 
     fn listen(&mut self, bound: BTreeMap<SocketKey, Bound>) -> (Vec<SocketKey>, Vec<BindError>) {

@@ -16,10 +16,11 @@ use crate::{
 };
 pub(crate) use thread::{Command, WorkerThread};
 
+/// The socket that connections came by, and their listener where the handshake has settled it.
+type CohortKey = (SocketKey, Option<ListenerId>);
+
 /// What one worker thread owns. Everything on it is the thread's own; `carry` is what cores share.
 pub(crate) struct Worker {
-    /// From 0; the thread is named `worker-N`.
-    pub(crate) index: usize,
     /// What outlives reloads and is shared between workers.
     pub(crate) carry: Arc<Carry>,
     /// Upstream connections that wait for a request.
@@ -27,7 +28,7 @@ pub(crate) struct Worker {
     /// The way to the access log.
     pub(crate) access_log: access_log::Writer,
     held: RefCell<Held>,
-    cohorts: RefCell<HashMap<(SocketKey, Option<ListenerId>), Rc<Cohort>>>,
+    cohorts: RefCell<HashMap<CohortKey, Rc<Cohort>>>,
     ports: RefCell<HashMap<SocketKey, Rc<Port>>>,
     draining: Cell<bool>,
     /// Accepted descriptors that are open.
@@ -37,14 +38,8 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// A worker with nothing to serve yet.
-    pub(crate) fn new(
-        index: usize,
-        carry: Arc<Carry>,
-        access_log: access_log::Writer,
-        held: Held,
-    ) -> Rc<Self> {
+    pub(crate) fn new(carry: Arc<Carry>, access_log: access_log::Writer, held: Held) -> Rc<Self> {
         Rc::new(Self {
-            index,
             carry,
             pools: Pools::default(),
             access_log,

@@ -31,7 +31,6 @@ fn line(format: AccessLogFormat, record: &Record, rule: Option<&RuleId>) -> Stri
         source: &source(),
         tls: Some(&TlsInfo {
             sni: Some("shop.test".into()),
-            alpn: None,
             version: Some(rustls::ProtocolVersion::TLSv1_3),
         }),
     };

@@ -178,12 +178,12 @@ impl Handshake<'_> {
             take_slot(&mut start.io, &self.scope, &self.source)?;
         }
         let io = start.into_stream(config).await.map_err(|error| classify(&error, Refusal::TlsHandshake))?;
-        let alpn: Option<Box<[u8]>> = io.get_ref().1.alpn_protocol().map(Into::into);
+        let is_http2 = io.get_ref().1.alpn_protocol() == Some(b"h2");
         let version = io.get_ref().1.protocol_version();
         let cohort = self.worker.join(self.cohort, &self.scope);
         // Inside TLS, HTTP/2 is agreed on by ALPN and by nothing else (RFC 9113 §3.2).
-        let ready = if alpn.as_deref() == Some(b"h2") { Ready::TlsHttp2(io) } else { Ready::TlsHttp1(io) };
-        let tls = Some(TlsInfo { sni, alpn, version });
+        let ready = if is_http2 { Ready::TlsHttp2(io) } else { Ready::TlsHttp1(io) };
+        let tls = Some(TlsInfo { sni, version });
         Ok(Established { ready, buffered: BytesMut::new(), source: self.source, tls, cohort })
     }
 }

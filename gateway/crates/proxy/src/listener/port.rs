@@ -145,11 +145,10 @@ impl Port {
         };
         let mut socket = Socket::new(stream, global, Rc::clone(worker));
         // Which of several TLS listeners it is for is known only with its ClientHello.
-        if scope.bind().protocol == Protocol::Http || scope.bind().listeners.len() == 1 {
-            if let Err(refusal) = take_slot(&mut socket, &scope, &source) {
-                drop(socket);
-                return refuse(worker, &scope, &source, refusal);
-            }
+        let is_settled = scope.bind().protocol == Protocol::Http || scope.bind().listeners.len() == 1;
+        if is_settled && let Err(refusal) = take_slot(&mut socket, &scope, &source) {
+            drop(socket);
+            return refuse(worker, &scope, &source, refusal);
         }
         tokio::task::spawn_local(connection::serve(Rc::clone(worker), cohort, socket, source));
     }

@@ -1,7 +1,10 @@
 use std::borrow::Cow;
 
 /// The parameters of a query, decoded, in their order. `+` stays: RFC 3986 gives it no meaning.
-pub(super) struct Query<'a>(Vec<(Cow<'a, [u8]>, Cow<'a, [u8]>)>);
+pub(super) struct Query<'a>(Vec<Parameter<'a>>);
+
+/// A name and its value.
+type Parameter<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
 
 impl<'a> Query<'a> {
     /// Splits `a=1&b=2`. A parameter without `=` has an empty value.

@@ -69,10 +69,10 @@ impl Table {
         best = patterns
             .find(|number| self.satisfied(*number, request) && self.pattern_matches(*number, path))
             .unwrap_or(best);
-        if path.starts_with('/') {
+        if let Some(below) = path.strip_prefix('/') {
             best = self.first(&self.prefixes[0].entries, best, request);
             let mut at = 0;
-            for element in path[1..].split('/') {
+            for element in below.split('/') {
                 match self.prefixes[at].children.get(element) {
                     Some(child) => at = *child,
                     None => break,

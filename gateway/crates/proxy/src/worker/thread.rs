@@ -59,7 +59,7 @@ impl WorkerThread {
         let (commands, inbox) = unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = Builder::new().name(format!("worker-{index}")).spawn(move || {
-            let worker = Worker::new(index, carry, access_log, Held::new(snapshot));
+            let worker = Worker::new(carry, access_log, Held::new(snapshot));
             run(runtime, worker, inbox);
         })?;
         Ok(Self { commands, thread: Some(thread) })

@@ -23,14 +23,13 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    /// Bytes that wait.
-    pub(crate) fn len(&self) -> usize {
-        self.buffer.len() + self.piece.len() + self.after.len()
-    }
-
     /// True if nothing waits, not even in a layer below.
     pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0 && !self.unflushed
+        self.is_written() && !self.unflushed
+    }
+
+    fn is_written(&self) -> bool {
+        self.buffer.is_empty() && self.piece.is_empty() && self.after.is_empty()
     }
 
     /// True if more can be put behind what waits without holding more than about `limit` bytes.
@@ -71,7 +70,7 @@ impl Outbox {
         written: &mut usize,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        while self.len() > 0 {
+        while !self.is_written() {
             let count = ready!(self.poll_write(io, cx))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
