@@ -73,20 +73,24 @@ fn of<T: Kind>(object: &Object<T>, status: Value) -> ObjectStatus {
     ObjectStatus { id: object.id.clone(), api_version, generation: object.meta.generation, status }
 }
 
+/// A mapping of values that are moved into it: `json!` would copy each with all that is below it.
+fn mapping<const N: usize>(fields: [(&str, Value); N]) -> Value {
+    Value::Object(fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+}
+
 /// Conditions as the API shows them.
-fn condition_list(conditions: &[Condition], generation: i64) -> Value {
-    conditions
-        .iter()
-        .map(|condition| {
-            json!({
-                "type": condition.kind,
-                "status": if condition.holds { "True" } else { "False" },
-                "reason": condition.reason,
-                "message": condition.message,
-                "observedGeneration": generation,
-            })
-        })
-        .collect()
+fn condition_list(conditions: Vec<Condition>, generation: i64) -> Value {
+    let one = |condition: Condition| {
+        let Condition { kind, holds, reason, message } = condition;
+        mapping([
+            ("type", json!(kind)),
+            ("status", if holds { "True" } else { "False" }.into()),
+            ("reason", reason.into()),
+            ("message", message.into()),
+            ("observedGeneration", generation.into()),
+        ])
+    };
+    conditions.into_iter().map(one).collect()
 }
 
 /// A message for Accepted, with a word on text that is newer than what is served.

@@ -1,7 +1,7 @@
 use ir::Protocol;
 use serde_json::{Value, json};
 
-use super::{Findings, ObjectStatus, condition_list, of, said_of};
+use super::{Findings, ObjectStatus, condition_list, mapping, of, said_of};
 use crate::{
     attach::{GatewayState, ListenerPlace, ListenerState, ROUTE_KIND, RouteState},
     build::RouteRules,
@@ -24,11 +24,11 @@ pub(super) fn document(findings: &Findings<'_, '_>, place: usize) -> ObjectStatu
         .enumerate()
         .map(|(number, listener)| self::listener(findings, state, listener, (place, number), generation))
         .collect();
-    let status = json!({
-        "addresses": addresses,
-        "conditions": condition_list(&conditions, generation),
-        "listeners": listeners,
-    });
+    let status = mapping([
+        ("addresses", addresses.into()),
+        ("conditions", condition_list(conditions, generation)),
+        ("listeners", listeners.into()),
+    ]);
     of(object, status)
 }
 
@@ -89,12 +89,12 @@ fn listener(
         !rules.all_unsupported && listeners.any(|(listener, _)| *listener == place)
     };
     let routes = findings.routes.iter().zip(findings.rules);
-    json!({
-        "name": state.spec.name,
-        "supportedKinds": kinds,
-        "attachedRoutes": routes.filter(is_attached).count(),
-        "conditions": condition_list(&conditions(gateway, state), generation),
-    })
+    mapping([
+        ("name", state.spec.name.as_str().into()),
+        ("supportedKinds", kinds.into()),
+        ("attachedRoutes", routes.filter(is_attached).count().into()),
+        ("conditions", condition_list(conditions(gateway, state), generation)),
+    ])
 }
 
 fn conditions(gateway: &GatewayState<'_>, state: &ListenerState<'_>) -> Vec<Condition> {

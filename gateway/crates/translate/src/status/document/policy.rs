@@ -1,9 +1,9 @@
 use std::iter;
 
 use manifest::kind::GATEWAY_GROUP;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::{Findings, ObjectStatus, condition_list, of, said_of};
+use super::{Findings, ObjectStatus, condition_list, mapping, of, said_of};
 use crate::{
     attach::{Ancestor, ListenerPlace, PolicyState},
     build::ClientPolicy,
@@ -22,19 +22,20 @@ pub(super) fn document(
         .iter()
         .map(|ancestor| {
             let controller = ancestor.gateway.map(|gateway| findings.gateways[gateway].controller);
-            json!({
-                "ancestorRef": reference(ancestor, &object.id.namespace),
-                "controllerName": controller.unwrap_or(ir::CONTROLLER_NAME),
-                "conditions": condition_list(&conditions(findings, state, ancestor, client), object.meta.generation),
-            })
+            let conditions = conditions(findings, state, ancestor, client);
+            mapping([
+                ("ancestorRef", reference(ancestor, &object.id.namespace)),
+                ("controllerName", controller.unwrap_or(ir::CONTROLLER_NAME).into()),
+                ("conditions", condition_list(conditions, object.meta.generation)),
+            ])
         })
         .collect();
-    (!ancestors.is_empty()).then(|| of(object, json!({ "ancestors": ancestors })))
+    (!ancestors.is_empty()).then(|| of(object, mapping([("ancestors", ancestors.into())])))
 }
 
 fn reference(ancestor: &Ancestor<'_>, namespace: &str) -> Value {
     let mut out = Map::new();
-    let mut put = |key: &str, value: &str| drop(out.insert(key.to_owned(), json!(value)));
+    let mut put = |key: &str, value: &str| drop(out.insert(key.to_owned(), value.into()));
     put("group", GATEWAY_GROUP);
     put("kind", "Gateway");
     put("namespace", namespace);

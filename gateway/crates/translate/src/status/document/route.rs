@@ -1,7 +1,7 @@
 use manifest::kind::ParentReference;
 use serde_json::{Map, Value, json};
 
-use super::{Findings, ObjectStatus, RouteRules, RouteState, condition_list, of, said_of};
+use super::{Findings, ObjectStatus, RouteRules, RouteState, condition_list, mapping, of, said_of};
 use crate::{
     attach::Parent,
     status::{Condition, ConditionType, RouteReason, with_warning},
@@ -19,14 +19,15 @@ pub(super) fn document(
         .iter()
         .map(|parent| {
             let controller = parent.gateway.map(|gateway| findings.gateways[gateway].controller);
-            json!({
-                "parentRef": reference(parent.reference, &object.id.namespace),
-                "controllerName": controller.unwrap_or(ir::CONTROLLER_NAME),
-                "conditions": condition_list(&conditions(state, parent, rules), object.meta.generation),
-            })
+            let conditions = conditions(state, parent, rules);
+            mapping([
+                ("parentRef", reference(parent.reference, &object.id.namespace)),
+                ("controllerName", controller.unwrap_or(ir::CONTROLLER_NAME).into()),
+                ("conditions", condition_list(conditions, object.meta.generation)),
+            ])
         })
         .collect();
-    (!parents.is_empty()).then(|| of(object, json!({ "parents": parents })))
+    (!parents.is_empty()).then(|| of(object, mapping([("parents", parents.into())])))
 }
 
 /// The reference with its defaults filled in.

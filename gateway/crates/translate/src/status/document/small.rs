@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::{ApplianceState, BackendState, ClassState, ObjectStatus, condition_list, of, said_of};
+use super::{ApplianceState, BackendState, ClassState, ObjectStatus, condition_list, mapping, of, said_of};
 use crate::status::{
     ApplianceReason, BackendReason, ClassReason, Condition, ConditionType, GatewayReason, with_warning,
 };
@@ -34,11 +34,8 @@ pub(super) fn class(state: &ClassState<'_>) -> ObjectStatus {
     let mut conditions = vec![accepted];
     with_warning(&mut conditions, &object.unserved, GatewayReason::UnservedField, &state.warnings);
     let features: Vec<Value> = FEATURES.iter().map(|name| json!({ "name": name })).collect();
-    let status = json!({
-        "conditions": condition_list(&conditions, object.meta.generation),
-        "supportedFeatures": features,
-    });
-    of(object, status)
+    let conditions = condition_list(conditions, object.meta.generation);
+    of(object, mapping([("conditions", conditions), ("supportedFeatures", features.into())]))
 }
 
 pub(super) fn appliance(state: &ApplianceState<'_>) -> ObjectStatus {
@@ -49,7 +46,8 @@ pub(super) fn appliance(state: &ApplianceState<'_>) -> ObjectStatus {
         }
         Some((reason, message)) => Condition::new(ConditionType::Accepted, false, *reason, message),
     };
-    of(state.object, json!({ "conditions": condition_list(&[accepted], state.object.meta.generation) }))
+    let conditions = condition_list(vec![accepted], state.object.meta.generation);
+    of(state.object, mapping([("conditions", conditions)]))
 }
 
 pub(super) fn backend(state: &BackendState<'_>) -> ObjectStatus {
@@ -62,5 +60,6 @@ pub(super) fn backend(state: &BackendState<'_>) -> ObjectStatus {
     };
     let mut conditions = vec![accepted];
     with_warning(&mut conditions, &state.object.unserved, BackendReason::UnservedField, &[]);
-    of(state.object, json!({ "conditions": condition_list(&conditions, state.object.meta.generation) }))
+    let conditions = condition_list(conditions, state.object.meta.generation);
+    of(state.object, mapping([("conditions", conditions)]))
 }
