@@ -72,7 +72,8 @@ impl KernelHalf {
         }
     }
 
-    /// Looks for interfaces that have come, gone or come again. True: the tiers are others than before.
+    /// Looks for interfaces that have come, gone or come again, and for the host's addresses. True: the tiers are
+    /// others than before.
     pub(crate) fn look_again(&mut self) -> bool {
         let before = self.line();
         if let State::AtWork(kernel) = &mut self.state {
@@ -105,6 +106,7 @@ impl KernelHalf {
 
     fn follow(&mut self, settings: &KernelSettings) {
         if *settings == self.settings {
+            self.look_again();
             return;
         }
         let is_wanted = wanted(settings).is_ok();
@@ -202,7 +204,7 @@ fn wanted(settings: &KernelSettings) -> Result<Interfaces, String> {
 fn attach(kernel: &mut Kernel, settings: &KernelSettings) {
     let Ok(interfaces) = wanted(settings) else { return };
     if let Err(error) = kernel.attach(&interfaces) {
-        tracing::error!(%error, "an interface that is not named any more may still refuse");
+        tracing::error!(%error, "the kernel half does not follow the host's interfaces and addresses");
     }
 }
 

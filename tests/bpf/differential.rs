@@ -1,7 +1,7 @@
 //! The programs and the functions that they wrap, on the same arbitrary frames: the compiler for BPF, the verifier
 //! and the way that bytes are read there must not change what is decided or answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ebpf_common::{Limit, ListenerKey, Listeners, QuotaKey, Reset, Verdict, judge};
 use proptest::{
@@ -20,6 +20,7 @@ use crate::{
 struct Known {
     limits: BTreeMap<ListenerKey, Limit>,
     open: BTreeMap<QuotaKey, i64>,
+    local: BTreeSet<ListenerKey>,
 }
 
 impl Listeners for Known {
@@ -29,6 +30,10 @@ impl Listeners for Known {
 
     fn open(&self, quota: &QuotaKey) -> i64 {
         self.open.get(quota).copied().unwrap_or(0)
+    }
+
+    fn is_local(&self, host: &ListenerKey) -> bool {
+        self.local.contains(host)
     }
 }
 
@@ -56,6 +61,10 @@ fn listening(programs: &mut Programs) -> Known {
     for (id, (key, most, open)) in rows.into_iter().enumerate() {
         known.listen(programs, key, id as u64, most, open);
     }
+    // An address that only a wildcard listens on; the servers' other families' are not the host's own.
+    let own = v4(0);
+    programs.own(own);
+    known.local.insert(own);
     known
 }
 
@@ -128,6 +137,10 @@ fn programs_do_what_the_functions_say() {
             let run = programs.run(hook, &frame);
             let (action, sent) = match verdict {
                 Verdict::Pass | Verdict::PassUnread(_) => (hook.pass(), frame.clone()),
+                // Another station's, which a bridge may pass on: no business of a classifier's.
+                Verdict::Refuse(_) if hook == Hook::Tc && frame[..6] != [0; 6] => {
+                    (hook.pass(), frame.clone())
+                }
                 Verdict::Refuse(refusal) if hook != Hook::Tc => {
                     let network = refusal.opening.network_offset();
                     (hook.refuse(), answered(&frame, network, Reset::answering(&refusal.opening)))

@@ -80,7 +80,7 @@ fn two_programs_that_count_at_once_count_once() {
     // As between the attachment of a successor's program and the end of the old one's.
     let mut loader = EbpfLoader::new();
     let pins = site.pins().join("v1");
-    let shared = [names::LIMITS, names::COUNTS, names::REFUSED, names::REASONS, names::MARKS];
+    let shared = [names::LIMITS, names::LOCAL, names::COUNTS, names::REFUSED, names::REASONS, names::MARKS];
     let paths = shared.map(|name| (name, pins.join(name)));
     for (name, path) in &paths {
         loader.map_pin_path(name, path.as_path());

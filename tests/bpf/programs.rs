@@ -123,6 +123,12 @@ impl Programs {
         limits.insert(Key(key), LimitRow(Limit::new(id, most)), 0).expect("room");
     }
 
+    /// An address of the host's own; `host` has port 0.
+    pub fn own(&mut self, host: ListenerKey) {
+        let mut local: HashMap<_, Key, u32> = self.map(names::LOCAL);
+        local.insert(Key(host), 1, 0).expect("room");
+    }
+
     /// Refusals of a quota: by XDP, by TC.
     pub fn refused(&mut self, id: u64) -> (u64, u64) {
         let refused: PerCpuHashMap<_, Quota, RefusedRow> = self.map(names::REFUSED);

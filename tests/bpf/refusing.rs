@@ -4,11 +4,11 @@ use std::{io::ErrorKind, net::TcpStream};
 
 use bpf::{Hook, Kernel, QuotaId};
 use e2e::{
-    netns::{GATEWAY, GATEWAY6},
+    netns::{GATEWAY, GATEWAY6, Netns},
     wait,
 };
 
-use crate::site::{BOTH, PATIENCE, Site, limits, on, shared};
+use crate::site::{BOTH, PATIENCE, Site, at, limits, on, shared};
 
 const LIMIT: u64 = 3;
 
@@ -81,6 +81,91 @@ fn tc_drops_at_the_limit_of_an_address() {
 #[test]
 fn tc_drops_at_the_limit_of_a_wildcard() {
     held_and_freed(Hook::Tc, "tc", ErrorKind::TimedOut, ["0.0.0.0", "::"]);
+}
+
+#[test]
+fn clsact_drops_at_the_limit_of_an_address() {
+    held_and_freed(Hook::Clsact, "tc", ErrorKind::TimedOut, BOTH);
+}
+
+#[test]
+fn a_clsact_filter_outlives_the_process_and_ends_with_its_successor() {
+    let Some(site) = Site::open() else { return };
+    let mut kernel = start(&site, Hook::Clsact, &[GATEWAY]);
+    kernel.tighten(&limits(&[GATEWAY], Some(0))).expect("limits are lowered");
+    let _server = site.listen(GATEWAY);
+    let filters = || {
+        let tc =
+            || std::process::Command::new("tc").args(["filter", "show", "dev", "gw0", "ingress"]).output();
+        let output = site.wire.gateway.run(tc).expect("iproute2 has tc");
+        String::from_utf8_lossy(&output.stdout).matches("handle ").count()
+    };
+    // A killed process runs no destructor.
+    std::mem::forget(kernel);
+    assert_eq!(site.connect(GATEWAY, PATIENCE).expect_err("the filter is there").kind(), ErrorKind::TimedOut);
+    assert_eq!(filters(), 1);
+    let kernel = start(&site, Hook::Clsact, &[GATEWAY]);
+    assert_eq!(filters(), 1, "it takes the other's place");
+    assert_eq!(site.connect(GATEWAY, PATIENCE).expect_err("the row is there").kind(), ErrorKind::TimedOut);
+    site.wire.gateway.run(move || kernel.detach());
+    assert_eq!(filters(), 0);
+    site.connect(GATEWAY, PATIENCE).expect("nothing refuses");
+}
+
+/// A host behind the gateway's, with the same port: what is sent on to it is not for a wildcard of ours.
+fn forwarded(hook: Hook, refused_as: ErrorKind) {
+    let Some(site) = Site::open() else { return };
+    let mut kernel = start(&site, hook, &[]);
+    kernel.tighten(&limits(&["0.0.0.0", "::"], Some(0))).expect("rows are added");
+    let behind = Netns::new("behind");
+    let (gateway, client) = (&site.wire.gateway, &site.wire.client);
+    gateway.ip(&format!("link add in0 type veth peer name be0 netns {}", behind.name()));
+    for words in [
+        "address add 203.0.113.1/24 dev in0",
+        "address add 2001:db8:2::1/64 dev in0 nodad",
+        "link set in0 up",
+    ] {
+        gateway.ip(words);
+    }
+    for words in [
+        "address add 203.0.113.2/24 dev be0",
+        "address add 2001:db8:2::2/64 dev be0 nodad",
+        "link set be0 up",
+        "route add default via 203.0.113.1",
+        "-6 route add default via 2001:db8:2::1",
+    ] {
+        behind.ip(words);
+    }
+    gateway.run(|| {
+        for family in ["ipv4/conf/all/forwarding", "ipv6/conf/all/forwarding"] {
+            std::fs::write(format!("/proc/sys/net/{family}"), "1").expect("the namespace's own setting");
+        }
+    });
+    client.ip("route add 203.0.113.0/24 via 198.51.100.100");
+    client.ip("-6 route add 2001:db8:2::/64 via 2001:db8:1::100");
+    let servers = ["203.0.113.2", "2001:db8:2::2"].map(|address| {
+        let listener = behind.run(|| std::net::TcpListener::bind(at(address))).expect("the address is free");
+        site.connect(address, wait::DEADLINE).unwrap_or_else(|error| panic!("sent on to {address}: {error}"));
+        listener
+    });
+    for address in BOTH {
+        assert_eq!(
+            site.connect(address, PATIENCE).expect_err("the limit is reached").kind(),
+            refused_as,
+            "{address}"
+        );
+    }
+    drop(servers);
+}
+
+#[test]
+fn xdp_leaves_alone_what_is_sent_on_to_others() {
+    forwarded(Hook::Xdp, ErrorKind::ConnectionRefused);
+}
+
+#[test]
+fn tc_leaves_alone_what_is_sent_on_to_others() {
+    forwarded(Hook::Tc, ErrorKind::TimedOut);
 }
 
 #[test]

@@ -194,6 +194,8 @@ fn an_address_goes_before_a_wildcard_and_families_are_apart() {
     let Some(mut programs) = Programs::load() else { return };
     let v4 = key(mapped(SERVER));
     programs.listen(v4.wildcard(), 1, Some(1), 1);
+    check(&mut programs, &Frame::v4().bytes(), Outcome::Passed, "to an address that is not the host's");
+    programs.own(ListenerKey::new(NETNS, mapped(SERVER), 0));
     check(&mut programs, &Frame::v4().bytes(), Outcome::Refused, "by the wildcard");
     check(&mut programs, &Frame::v6().bytes(), Outcome::Passed, "the other family's wildcard");
     programs.listen(v4, 2, Some(1), 0);

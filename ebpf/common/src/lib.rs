@@ -21,7 +21,7 @@ pub use packet::{Bytes, Packet};
 pub use quota::{COUNT_OPEN_OFFSET, Count, Mark, QuotaKey, Refused};
 pub use reset::{RESET_V4, RESET_V6, Reset};
 pub use segment::Opening;
-pub use verdict::{DropReason, Listeners, REASONS, Refusal, Unread, Verdict, find, judge};
+pub use verdict::{DropReason, Found, Listeners, REASONS, Refusal, Unread, Verdict, find, judge};
 
 /// Version of the map layouts. The object file carries it, the loader checks it, and pins live in a directory
 /// named for it: two versions never share a map.
@@ -37,6 +37,8 @@ pub mod names {
     pub const COUNTS: &str = "COUNTS";
     /// [`QuotaKey`](crate::QuotaKey) to [`Refused`](crate::Refused), per processor.
     pub const REFUSED: &str = "REFUSED";
+    /// The host's own addresses: [`ListenerKey`](crate::ListenerKey) with port 0.
+    pub const LOCAL: &str = "LOCAL";
     /// Per processor, one counter per [`DropReason`](crate::DropReason) and [`Unread`](crate::Unread).
     pub const REASONS: &str = "REASONS";
     /// Storage of sockets: [`Mark`](crate::Mark).

@@ -87,11 +87,14 @@ pub trait Listeners {
 
     /// Open connections of a quota; 0 where nobody counts.
     fn open(&self, quota: &QuotaKey) -> i64;
+
+    /// True: the address is one of the host's own. `host` is that address with port 0. Others may be behind the
+    /// host, which sends on what goes there: no wildcard of ours is meant.
+    fn is_local(&self, host: &ListenerKey) -> bool;
 }
 
-/// Judges a frame that comes in by an interface of the namespace `netns`: a SYN to a listening socket that has
-/// all the connections that it may have is refused. A socket of that very address goes before a wildcard, as in
-/// the kernel's own lookup.
+/// Judges a frame that comes in by an interface of the namespace `netns`: a SYN to a listening socket whose quota
+/// has all the connections that it may have is refused.
 #[inline(always)]
 pub fn judge<P: Packet>(packet: &P, netns: u64, listeners: &impl Listeners) -> Verdict {
     let opening = match Opening::read(packet) {
@@ -100,19 +103,33 @@ pub fn judge<P: Packet>(packet: &P, netns: u64, listeners: &impl Listeners) -> V
         Err(Some(unread)) => return Verdict::PassUnread(unread),
     };
     let exact = ListenerKey::of(netns, opening.destination, opening.ports.1);
-    let Some(limit) = find(&exact, listeners) else { return Verdict::Pass };
-    let quota = QuotaKey::new(netns, limit.quota());
-    if limit.most().is_some() && limit.is_reached(listeners.open(&quota)) {
-        return Verdict::Refuse(Refusal { opening, quota, reason: DropReason::OverConnectionLimit });
+    let Some(found) = find(&exact, listeners) else { return Verdict::Pass };
+    let quota = QuotaKey::new(netns, found.limit.quota());
+    if found.limit.most().is_none() || !found.limit.is_reached(listeners.open(&quota)) {
+        return Verdict::Pass;
     }
-    Verdict::Pass
+    if found.by_wildcard && !listeners.is_local(&ListenerKey::of(netns, opening.destination, 0)) {
+        return Verdict::Pass;
+    }
+    Verdict::Refuse(Refusal { opening, quota, reason: DropReason::OverConnectionLimit })
 }
 
-/// The row of the socket that a connection to this address and port comes to.
+/// A listening socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its row.
+    pub limit: Limit,
+    /// True: it listens on every address.
+    pub by_wildcard: bool,
+}
+
+/// The socket that a connection to this address and port comes to: one of that very address goes before a wildcard,
+/// as in the kernel's own lookup.
 #[inline(always)]
-pub fn find(exact: &ListenerKey, listeners: &impl Listeners) -> Option<Limit> {
-    match listeners.limit(exact) {
-        Some(limit) => Some(limit),
-        None => listeners.limit(&exact.wildcard()),
+pub fn find(exact: &ListenerKey, listeners: &impl Listeners) -> Option<Found> {
+    if let Some(limit) = listeners.limit(exact) {
+        return Some(Found { limit, by_wildcard: false });
     }
+    let limit = listeners.limit(&exact.wildcard())?;
+    Some(Found { limit, by_wildcard: true })
 }

@@ -11,12 +11,18 @@ use ebpf_common::{
 /// Listening sockets over all namespaces that share the pins.
 const SOCKETS: u32 = 65_536;
 
+/// Addresses of hosts, likewise.
+const ADDRESSES: u32 = 65_536;
+
 /// Its size is what it says.
 #[map]
 static ABI: Array<u32> = Array::with_max_entries(ABI_VERSION, 0);
 
 #[map]
 static LIMITS: HashMap<ListenerKey, Limit> = HashMap::with_max_entries(SOCKETS, BPF_F_NO_PREALLOC);
+
+#[map]
+static LOCAL: HashMap<ListenerKey, u32> = HashMap::with_max_entries(ADDRESSES, BPF_F_NO_PREALLOC);
 
 #[map]
 static COUNTS: HashMap<QuotaKey, Count> = HashMap::with_max_entries(SOCKETS, BPF_F_NO_PREALLOC);
@@ -48,8 +54,8 @@ pub(crate) struct Maps;
 impl Listeners for Maps {
     #[inline(always)]
     fn limit(&self, listener: &ListenerKey) -> Option<Limit> {
-        // SAFETY: rows are not preallocated, so that one that is removed meanwhile stays what it was until the
-        // program has ended.
+        // SAFETY: until the program has ended, the kernel keeps the memory of a row that is removed meanwhile for
+        // rows of this very map.
         unsafe { LIMITS.get(listener) }.copied()
     }
 
@@ -58,6 +64,11 @@ impl Listeners for Maps {
         let Some(count) = count(quota) else { return 0 };
         // SAFETY: the row is readable as above; volatile, because other processors add to it.
         unsafe { core::ptr::read_volatile(count) }.open()
+    }
+
+    #[inline(always)]
+    fn is_local(&self, host: &ListenerKey) -> bool {
+        LOCAL.get_ptr(host).is_some()
     }
 }
 

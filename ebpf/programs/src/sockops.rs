@@ -37,7 +37,7 @@ fn is_end(state: u32) -> bool {
 #[inline(always)]
 fn opened(context: &SockOpsContext) -> Option<()> {
     let exact = local(context)?;
-    let quota = QuotaKey::new(exact.netns(), find(&exact, &Maps)?.quota());
+    let quota = QuotaKey::new(exact.netns(), find(&exact, &Maps)?.limit.quota());
     let count = count(&quota)?;
     let mark = mark(context, BPF_SK_STORAGE_GET_F_CREATE as u64)?;
     // SAFETY: the storage is this socket's, which is locked; the row outlives the program.

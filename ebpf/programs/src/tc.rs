@@ -13,6 +13,9 @@ use crate::{
 /// Bytes of a frame that are made readable: every header that is looked at, IPv6 with a few extensions included.
 const HEADERS: u32 = 256;
 
+/// A frame for this station, and not for another one behind a bridge. Source: `include/uapi/linux/if_packet.h`.
+const PACKET_HOST: u32 = 0;
+
 #[classifier]
 fn gateway_tc(context: TcContext) -> i32 {
     let linear = context.data_end() - context.data();
@@ -20,6 +23,10 @@ fn gateway_tc(context: TcContext) -> i32 {
     if linear < wanted as usize {
         // What cannot be pulled is judged as malformed, and passes.
         let _ = context.pull_data(wanted);
+    }
+    // SAFETY: the context is the one that the program was called with.
+    if unsafe { (*context.skb.skb).pkt_type } != PACKET_HOST {
+        return TC_ACT_UNSPEC;
     }
     match judge(&Frame::of_tc(&context), netns(), &Maps) {
         Verdict::Pass => TC_ACT_UNSPEC,

@@ -15,6 +15,9 @@ mod frame;
 
 const NETNS: u64 = 7;
 
+/// Not an address of the host's.
+const ELSEWHERE: [u8; 16] = [7; 16];
+
 /// Every address and port has a socket, by its wildcard, and all of them are full.
 struct Full;
 
@@ -25,6 +28,11 @@ impl Listeners for Full {
 
     fn open(&self, _: &QuotaKey) -> i64 {
         0
+    }
+
+    fn is_local(&self, host: &ListenerKey) -> bool {
+        assert_eq!((host.netns(), host.port()), (NETNS, 0));
+        host.address() != ELSEWHERE
     }
 }
 
@@ -118,6 +126,14 @@ proptest! {
         let opens = flags & (SYN | 0x10 | 0x04 | 0x01) == SYN;
         prop_assert_eq!(refused(&Frame { flags, ..frame }.bytes()).is_some(), opens);
     }
+}
+
+#[test]
+fn what_is_for_another_host_is_for_no_wildcard() {
+    let Addresses::V6(sender, here) = Frame::v6().addresses else { panic!("it is IPv6") };
+    let to = |receiver| refused(&Frame { addresses: Addresses::V6(sender, receiver), ..Frame::v6() }.bytes());
+    assert_eq!(to(ELSEWHERE), None);
+    assert!(to(here).is_some());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{collections::BTreeSet, fmt, net::IpAddr};
 
 use aya::{
     Ebpf,
@@ -35,6 +35,8 @@ pub enum Hook {
     Xdp,
     /// At the entrance of the network stack.
     Tc,
+    /// Likewise, by the way that kernels before 6.6 have.
+    Clsact,
 }
 
 /// What enforces limits on an interface.
@@ -119,6 +121,7 @@ impl Attached {
                 Hook::Xdp if interfaces.generic_xdp => &[Tier::XdpNative, Tier::XdpGeneric],
                 Hook::Xdp => &[Tier::XdpNative],
                 Hook::Tc => &[Tier::Tcx, Tier::Clsact],
+                Hook::Clsact => &[Tier::Clsact],
             };
             for tier in tiers {
                 match site.attach(*tier) {
@@ -271,6 +274,16 @@ pub(crate) fn index(name: &str) -> Option<u32> {
 fn is_loopback(name: &str) -> bool {
     let Ok(mut addresses) = getifaddrs() else { return name == "lo" };
     addresses.any(|entry| entry.interface_name == name && entry.flags.contains(InterfaceFlags::IFF_LOOPBACK))
+}
+
+/// The addresses of every interface of the thread's network namespace.
+pub(crate) fn addresses() -> BTreeSet<IpAddr> {
+    let storages = getifaddrs().into_iter().flatten().filter_map(|interface| interface.address);
+    let addresses = storages.filter_map(|storage| {
+        let v4 = storage.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+        v4.or_else(|| storage.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
+    });
+    addresses.collect()
 }
 
 /// Removes the pins of interfaces that are not named any more.

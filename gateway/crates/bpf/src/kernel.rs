@@ -63,9 +63,10 @@ impl Kernel {
     }
 
     /// Attaches to the interfaces that are named and not attached to yet, as after a change of the configuration,
-    /// or since an interface has come, gone or come again; lets go of the others. Fails where pins cannot be
-    /// removed.
+    /// or since an interface has come, gone or come again; lets go of the others, and learns the host's addresses
+    /// again. Fails where pins cannot be removed or addresses not be written.
     pub fn attach(&mut self, interfaces: &Interfaces) -> Result<(), Error> {
+        self.rows.know(&interface::addresses())?;
         let mut before = std::mem::take(&mut self.attached);
         let same_hooks =
             self.wanted.hooks == interfaces.hooks && self.wanted.generic_xdp == interfaces.generic_xdp;
@@ -105,7 +106,12 @@ impl Kernel {
 
     /// Ends it: nothing is refused or counted any more, and no pin is left.
     pub fn detach(self) {
-        let Self { programs, pins, attached, .. } = self;
+        let Self { programs, pins, attached, mut rows, .. } = self;
+        // A filter that an earlier process has left on an interface that is named no more would go on, with counts
+        // that nobody keeps: without rows it refuses nothing.
+        if let Err(error) = rows.loosen(&Limits::new()) {
+            tracing::warn!(%error, "cannot empty the kernel's limits");
+        }
         drop(attached);
         pins.remove_all();
         drop(programs);

@@ -1,6 +1,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
 };
 
 use aya::{
@@ -52,6 +52,7 @@ const BPF_NOEXIST: u64 = 1;
 pub(crate) struct Rows {
     netns: u64,
     limits: HashMap<MapData, Key, LimitRow>,
+    local: HashMap<MapData, Key, u32>,
     counts: HashMap<MapData, Quota, CountRow>,
     refused: PerCpuHashMap<MapData, Quota, RefusedRow>,
 }
@@ -62,6 +63,7 @@ impl Rows {
         Ok(Self {
             netns,
             limits: pinned(pins, names::LIMITS)?.try_into().map_err(failed("open", names::LIMITS))?,
+            local: pinned(pins, names::LOCAL)?.try_into().map_err(failed("open", names::LOCAL))?,
             counts: pinned(pins, names::COUNTS)?.try_into().map_err(failed("open", names::COUNTS))?,
             refused: pinned(pins, names::REFUSED)?.try_into().map_err(failed("open", names::REFUSED))?,
         })
@@ -98,6 +100,19 @@ impl Rows {
             }
             gone(self.counts.remove(&quota)).map_err(failed("remove from", names::COUNTS))?;
             gone(self.refused.remove(&quota)).map_err(failed("remove from", names::REFUSED))?;
+        }
+        Ok(())
+    }
+
+    /// Knows the host's addresses from now on: a wildcard's limit is enforced in the kernel for no others.
+    pub(crate) fn know(&mut self, addresses: &BTreeSet<IpAddr>) -> Result<(), Error> {
+        for address in addresses {
+            let key = Key::new(self.netns, SocketAddr::new(*address, 0));
+            self.local.insert(key, 1, 0).map_err(failed("write", names::LOCAL))?;
+        }
+        let is_known = |key: &Key| key.0.netns() == self.netns && addresses.contains(&key.address().ip());
+        for key in list(self.local.keys(), names::LOCAL)?.into_iter().filter(|key| !is_known(key)) {
+            gone(self.local.remove(&key)).map_err(failed("remove from", names::LOCAL))?;
         }
         Ok(())
     }
