@@ -284,3 +284,28 @@ fn a_response_that_breaks_off_resets_its_stream() {
     let last = std::iter::from_fn(|| raw.next()).find(|frame| frame.stream == 1 && ends(frame));
     assert_eq!(last.map(|last| last.kind), Some(RST_STREAM));
 }
+
+/// hyper asks for no more of a response than the client takes, and the request must go on all the same.
+#[tokio::test]
+async fn a_client_may_send_all_before_it_reads_the_answer() {
+    let backend = Script::start(|mut stream, _| {
+        let head = read_head(&mut stream).unwrap();
+        assert!(head.contains("content-length: 1000000\r\n"), "{head}");
+        let mut writer = stream.try_clone().unwrap();
+        let writing = std::thread::spawn(move || {
+            writer.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").unwrap();
+            writer.write_all(&vec![b'x'; 1_000_000]).unwrap();
+        });
+        read_exactly(&mut stream, 1_000_000);
+        writing.join().unwrap();
+        read_head(&mut stream);
+    });
+    let (_proxy, port) = before(backend.address);
+    let mut client = Client::connect(port.address()).await;
+    let request = to("/").method("PUT").header("content-length", "1000000");
+    let (response, mut sender) = client.send(request, false).await;
+    sender.send_data(Bytes::from_static(b"x"), false).unwrap();
+    let response = response.await.unwrap();
+    send_body(sender, Bytes::from(vec![b'x'; 999_999]), None).await;
+    assert_eq!(Answer::of(response).await.unwrap().body.len(), 1_000_000);
+}

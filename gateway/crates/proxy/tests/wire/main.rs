@@ -19,6 +19,7 @@ mod reload;
 mod routing;
 mod rules;
 mod script;
+mod sockets;
 mod timers;
 mod tls;
 mod trust;
