@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 
 use crate::{
     backend::Backend,
-    harness::{Gateway, Place, free_port, gateway_manifest, get, route_manifest, until},
+    harness::{Gateway, Place, free_port, gateway_manifest, get, route_manifest, stdout, until},
 };
 
 /// A gateway with one listener, two backends to route to, and the listener's address.
@@ -87,6 +87,10 @@ fn a_broken_file_keeps_serving_what_was_good() {
     });
     served.answers(200, "one");
     assert!(served.gateway.log().contains("route.yaml:1"), "the diagnostic is logged");
+    until("the route is marked stale", || {
+        let text = stdout(&served.place.status(&["httproute/r"]));
+        text.contains("Stale=True LastGood: The last good version is in force").then_some(())
+    });
 }
 
 #[test]

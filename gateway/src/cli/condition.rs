@@ -19,13 +19,13 @@ pub(super) struct Complaint {
 }
 
 /// Conditions where `True` is the bad news.
-const NEGATIVE: [&str; 5] =
-    ["Conflicted", "OverlappingTLSConfig", "PartiallyInvalid", "Overridden", "Warning"];
+const NEGATIVE: [&str; 6] =
+    ["Conflicted", "OverlappingTLSConfig", "PartiallyInvalid", "Overridden", "Stale", "Warning"];
 
 fn severity(kind: &str) -> Severity {
     match kind {
         "Overridden" => Severity::Note,
-        "OverlappingTLSConfig" | "Warning" => Severity::Warning,
+        "OverlappingTLSConfig" | "Stale" | "Warning" => Severity::Warning,
         _ => Severity::Error,
     }
 }

@@ -15,6 +15,7 @@ pub(crate) struct Condition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) enum ConditionType {
     Accepted,
+    Stale,
     Programmed,
     ResolvedRefs,
     Conflicted,

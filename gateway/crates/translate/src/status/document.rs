@@ -2,7 +2,7 @@ use manifest::{Object, ObjectId, SpecState, kind::Kind};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Condition;
+use super::{Condition, ConditionType, StaleReason};
 use crate::{
     attach::{ClassState, GatewayState, Policies, RouteState},
     build::{ApplianceState, BackendState, ClientPolicies, RouteRules},
@@ -93,12 +93,15 @@ fn condition_list(conditions: Vec<Condition>, generation: i64) -> Value {
     conditions.into_iter().map(one).collect()
 }
 
-/// A message for Accepted, with a word on text that is newer than what is served.
-fn said_of<T>(object: &Object<T>, message: &str) -> String {
+/// Says where the file's text is newer than what is served: the condition Stale. Its place is the first, beside
+/// Accepted, so that nobody takes the one for the other.
+fn stale<T>(object: &Object<T>) -> Option<Condition> {
     match &object.spec {
-        SpecState::Stale(_, why) => ended(format!(
-            "{message} This is the last good version: what the file says now is refused, {why}"
-        )),
-        SpecState::Good(_) | SpecState::Refused(_) => message.to_owned(),
+        SpecState::Stale(_, why) => {
+            let message =
+                ended(format!("The last good version is in force: what the file says now is refused, {why}"));
+            Some(Condition::new(ConditionType::Stale, true, StaleReason::LastGood, message))
+        }
+        SpecState::Good(_) | SpecState::Refused(_) => None,
     }
 }

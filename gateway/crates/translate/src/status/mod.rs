@@ -9,5 +9,5 @@ pub(crate) use document::{Findings, documents};
 pub use document::{ObjectStatus, Statuses};
 pub(crate) use reason::{
     ApplianceReason, BackendReason, ClassReason, GatewayReason, ListenerReason, PolicyReason, Reason,
-    RouteReason,
+    RouteReason, StaleReason,
 };

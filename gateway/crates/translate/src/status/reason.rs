@@ -55,6 +55,9 @@ reasons! {
 
     /// Of the Appliance.
     ApplianceReason { Accepted, Conflicted }
+
+    /// Of any object whose newest text is refused.
+    StaleReason { LastGood }
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
+use std::iter;
+
 use ir::Protocol;
 use serde_json::{Value, json};
 
-use super::{Findings, ObjectStatus, condition_list, mapping, of, said_of};
+use super::{Findings, ObjectStatus, condition_list, mapping, of, stale};
 use crate::{
     attach::{GatewayState, ListenerPlace, ListenerState, ROUTE_KIND, RouteState},
     build::RouteRules,
@@ -12,7 +14,8 @@ pub(super) fn document(findings: &Findings<'_, '_>, place: usize) -> ObjectStatu
     let state = &findings.gateways[place];
     let object = state.gateway.object;
     let generation = object.meta.generation;
-    let mut conditions = vec![accepted(state), programmed(state)];
+    let mut conditions: Vec<Condition> =
+        iter::once(accepted(state)).chain(stale(object)).chain([programmed(state)]).collect();
     let is_plain = object.unserved.is_empty() && !state.warnings.is_empty();
     let reason = if is_plain { GatewayReason::Warnings } else { GatewayReason::UnservedField };
     with_warning(&mut conditions, &object.unserved, reason, &state.warnings);
@@ -34,7 +37,7 @@ pub(super) fn document(findings: &Findings<'_, '_>, place: usize) -> ObjectStatu
 
 fn accepted(state: &GatewayState<'_>) -> Condition {
     let of = |holds, reason: GatewayReason, message: &str| {
-        Condition::new(ConditionType::Accepted, holds, reason, said_of(state.gateway.object, message))
+        Condition::new(ConditionType::Accepted, holds, reason, message)
     };
     if let Some((reason, message)) = &state.refusal {
         return of(false, *reason, message);

@@ -3,7 +3,7 @@ use std::iter;
 use manifest::kind::GATEWAY_GROUP;
 use serde_json::{Map, Value};
 
-use super::{Findings, ObjectStatus, condition_list, mapping, of, said_of};
+use super::{Findings, ObjectStatus, condition_list, mapping, of, stale};
 use crate::{
     attach::{Ancestor, ListenerPlace, PolicyState},
     build::ClientPolicy,
@@ -55,28 +55,23 @@ fn conditions(
     use ConditionType::{Accepted, Overridden};
     let ClientPolicy { settings: _, tls: _, errors, tls_errors, warnings, deprecated } = client;
     let mut conditions = Vec::new();
-    let said = |message: &str| said_of(state.policy, message);
     let errors: Vec<&str> = errors.iter().chain(tls_errors).map(String::as_str).collect();
     conditions.push(match &ancestor.refusal {
         Some((reason, message)) => {
             // What else is wrong with it would otherwise stay unsaid.
             let all: Vec<&str> = iter::once(message.as_str()).chain(errors).collect();
-            Condition::new(Accepted, false, *reason, said(&all.join(" ")))
+            Condition::new(Accepted, false, *reason, all.join(" "))
         }
         None if errors.is_empty() => {
             let message = format!("The policy holds for {}.", listeners(findings, ancestor));
-            Condition::new(Accepted, true, PolicyReason::Accepted, said(&message))
+            Condition::new(Accepted, true, PolicyReason::Accepted, message)
         }
         None => {
             let broken = broken_listeners(findings, ancestor, client);
-            Condition::new(
-                Accepted,
-                false,
-                PolicyReason::Invalid,
-                said(&format!("{}{broken}", errors.join(" "))),
-            )
+            Condition::new(Accepted, false, PolicyReason::Invalid, format!("{}{broken}", errors.join(" ")))
         }
     });
+    conditions.extend(stale(state.policy));
     if let Some(message) = &ancestor.overridden {
         conditions.push(Condition::new(Overridden, true, PolicyReason::Overridden, message));
     }

@@ -1,7 +1,7 @@
 use manifest::kind::ParentReference;
 use serde_json::{Map, Value, json};
 
-use super::{Findings, ObjectStatus, RouteRules, RouteState, condition_list, mapping, of, said_of};
+use super::{Findings, ObjectStatus, RouteRules, RouteState, condition_list, mapping, of, stale};
 use crate::{
     attach::Parent,
     status::{Condition, ConditionType, RouteReason, with_warning},
@@ -54,12 +54,13 @@ fn conditions(state: &RouteState<'_>, parent: &Parent<'_>, rules: &RouteRules) -
     let unsupported = rules.unsupported.join(" ");
     let attached = "The route is attached.";
     conditions.push(match &parent.refusal {
-        Some((reason, message)) => Condition::new(Accepted, false, *reason, said_of(object, message)),
+        Some((reason, message)) => Condition::new(Accepted, false, *reason, message),
         None if rules.all_unsupported => {
-            Condition::new(Accepted, false, RouteReason::UnsupportedValue, said_of(object, &unsupported))
+            Condition::new(Accepted, false, RouteReason::UnsupportedValue, &unsupported)
         }
-        None => Condition::new(Accepted, true, RouteReason::Accepted, said_of(object, attached)),
+        None => Condition::new(Accepted, true, RouteReason::Accepted, attached),
     });
+    conditions.extend(stale(object));
     conditions.push(match rules.unresolved.first() {
         Some((reason, _)) => {
             let messages: Vec<&str> = rules.unresolved.iter().map(|(_, message)| message.as_str()).collect();

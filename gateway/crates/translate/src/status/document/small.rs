@@ -1,6 +1,8 @@
+use std::iter;
+
 use serde_json::{Value, json};
 
-use super::{ApplianceState, BackendState, ClassState, ObjectStatus, condition_list, mapping, of, said_of};
+use super::{ApplianceState, BackendState, ClassState, ObjectStatus, condition_list, mapping, of, stale};
 use crate::status::{
     ApplianceReason, BackendReason, ClassReason, Condition, ConditionType, GatewayReason, with_warning,
 };
@@ -26,12 +28,12 @@ pub(super) fn class(state: &ClassState<'_>) -> ObjectStatus {
     let object = state.class.object;
     let accepted = match &state.refusal {
         None => {
-            let message = said_of(object, "Gateways of this class are served here.");
+            let message = "Gateways of this class are served here.";
             Condition::new(ConditionType::Accepted, true, ClassReason::Accepted, message)
         }
         Some((reason, message)) => Condition::new(ConditionType::Accepted, false, *reason, message),
     };
-    let mut conditions = vec![accepted];
+    let mut conditions: Vec<Condition> = iter::once(accepted).chain(stale(object)).collect();
     with_warning(&mut conditions, &object.unserved, GatewayReason::UnservedField, &state.warnings);
     let features: Vec<Value> = FEATURES.iter().map(|name| json!({ "name": name })).collect();
     let conditions = condition_list(conditions, object.meta.generation);
@@ -41,24 +43,25 @@ pub(super) fn class(state: &ClassState<'_>) -> ObjectStatus {
 pub(super) fn appliance(state: &ApplianceState<'_>) -> ObjectStatus {
     let accepted = match &state.conflict {
         None => {
-            let message = said_of(state.object, "These settings are in force.");
+            let message = "These settings are in force.";
             Condition::new(ConditionType::Accepted, true, ApplianceReason::Accepted, message)
         }
         Some((reason, message)) => Condition::new(ConditionType::Accepted, false, *reason, message),
     };
-    let conditions = condition_list(vec![accepted], state.object.meta.generation);
+    let conditions = iter::once(accepted).chain(stale(state.object)).collect();
+    let conditions = condition_list(conditions, state.object.meta.generation);
     of(state.object, mapping([("conditions", conditions)]))
 }
 
 pub(super) fn backend(state: &BackendState<'_>) -> ObjectStatus {
     let accepted = match &state.refusal {
         None => {
-            let message = said_of(state.object, "Routes may use this backend.");
+            let message = "Routes may use this backend.";
             Condition::new(ConditionType::Accepted, true, BackendReason::Accepted, message)
         }
         Some((reason, message)) => Condition::new(ConditionType::Accepted, false, *reason, message),
     };
-    let mut conditions = vec![accepted];
+    let mut conditions: Vec<Condition> = iter::once(accepted).chain(stale(state.object)).collect();
     with_warning(&mut conditions, &state.object.unserved, BackendReason::UnservedField, &[]);
     let conditions = condition_list(conditions, state.object.meta.generation);
     of(state.object, mapping([("conditions", conditions)]))
