@@ -14,7 +14,7 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     write_with_mode(path, content, 0o666)
 }
 
-/// [`write`], for what only the service itself may read.
+/// [`write()`], for what only the service itself may read.
 pub(crate) fn write_secret(path: &Path, content: &[u8]) -> io::Result<()> {
     write_with_mode(path, content, 0o600)
 }

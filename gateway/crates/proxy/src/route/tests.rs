@@ -134,7 +134,7 @@ fn the_most_specific_host_answers_alone() {
     assert_eq!(find("x.b.example.com", "/"), Some(1));
     assert_eq!(find("b.example.com", "/"), Some(2));
     assert_eq!(find("example.com", "/"), Some(3));
-    assert_eq!(router(&snapshot).find(None, &head("GET", "/", &[])).is_some(), true);
+    assert!(router(&snapshot).find(None, &head("GET", "/", &[])).is_some());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! From a request that has its rule to the response of a backend: endpoints, connections, pools, attempts.
 //!
-//! [`send`] hides which HTTP version a backend speaks. The attempt loop stands above the protocols and owns
+//! [`send()`] hides which HTTP version a backend speaks. The attempt loop stands above the protocols and owns
 //! what may be sent again.
 
 mod connect;

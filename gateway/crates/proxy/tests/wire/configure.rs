@@ -1,7 +1,7 @@
 //! Configurations as `translate` would make them, ports that are held free, and a proxy that serves one.
 
 use std::{
-    io::{Read, Write},
+    io::Read,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
     sync::Arc,
     time::{Duration, Instant},
@@ -182,12 +182,4 @@ pub fn is_reset(stream: &mut TcpStream) -> bool {
             true
         }
     }
-}
-
-/// Sends a request and reads its answer, which must end by `Connection: close`.
-pub fn fetch(stream: &mut (impl Read + Write), path: &str) -> String {
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    String::from_utf8(answer).unwrap()
 }
