@@ -120,6 +120,11 @@ impl Body {
         }
     }
 
+    /// True if polling does more than reading, now.
+    pub(crate) fn has_beside(&self) -> bool {
+        matches!(self, Self::Http1(response) if response.has_beside())
+    }
+
     /// Goes on with what polling does beside reading: sending the request's body, while the client is not
     /// ready for more of the response's.
     pub(crate) fn poll_beside(&mut self, cx: &mut Context<'_>) {

@@ -304,10 +304,15 @@ impl Http1Response {
         }
     }
 
+    /// True if some of the request is left.
+    pub(crate) fn has_beside(&self) -> bool {
+        self.call.as_ref().is_some_and(|call| call.request.is_some() || !call.outbox.is_empty())
+    }
+
     /// Sends what is left of the request. What goes wrong is told by the next [`Http1Response::poll_next`].
     pub(crate) fn poll_beside(&mut self, cx: &mut Context<'_>) {
-        if let Some(call) = &mut self.call
-            && (call.request.is_some() || !call.outbox.is_empty())
+        if self.has_beside()
+            && let Some(call) = &mut self.call
             && let Poll::Ready(Err(error)) = call.poll_request(cx)
         {
             self.failed = Some(error);

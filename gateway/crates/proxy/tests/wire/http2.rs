@@ -7,7 +7,8 @@ use std::{
 
 use bytes::Bytes;
 use http::HeaderMap;
-use ir::{Action, ClientSettings, Underscores};
+use ir::{AccessLogFormat, Action, ClientSettings, Underscores};
+use proxy::{Options, access_log::Sink};
 
 use crate::{
     backend::*,
@@ -306,6 +307,54 @@ async fn a_client_may_send_all_before_it_reads_the_answer() {
     let (response, mut sender) = client.send(request, false).await;
     sender.send_data(Bytes::from_static(b"x"), false).unwrap();
     let response = response.await.unwrap();
-    send_body(sender, Bytes::from(vec![b'x'; 999_999]), None).await;
+    let sending = send_body(sender, Bytes::from(vec![b'x'; 999_999]), None);
+    tokio::time::timeout(PATIENCE, sending).await.unwrap();
     assert_eq!(Answer::of(response).await.unwrap().body.len(), 1_000_000);
+}
+
+#[test]
+fn each_stream_is_logged_once_with_what_became_of_it() {
+    let (sender, lines) = std::sync::mpsc::channel();
+    let options = Options { workers: Some(1), access_log: Sink::Channel(sender), ..Options::default() };
+    let (mut proxy, port) = (start_with(options), ReservedPort::new());
+    let (asking, asked) = std::sync::mpsc::channel();
+    let backend = Script::start(move |mut stream, _| {
+        read_head(&mut stream);
+        asking.send(()).unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let entries = vec![
+        (prefix("/teapot"), rule("teapot", Vec::new(), Action::Respond(418))),
+        (prefix("/silent"), rule("silent", Vec::new(), rules::to(backend.address))),
+    ];
+    let mut config = gateway(vec![bind(port.key(), ClientSettings::default(), vec![host(None, entries)])]);
+    config.appliance.log_format = AccessLogFormat::Json;
+    publish(&mut proxy, config);
+    let next =
+        || -> serde_json::Value { serde_json::from_str(&lines.recv_timeout(PATIENCE).unwrap()).unwrap() };
+    let mut raw = Raw::connect(port.address(), &[]);
+    let mut ask = |stream, path, fields: &[(&str, &str)]| {
+        raw.send(HEADERS, END_STREAM | END_HEADERS, stream, &frames::get(path, fields));
+    };
+    ask(1, "/teapot", &[]);
+    let line = next();
+    assert!(
+        line["status"] == 418 && line["protocol"] == "HTTP/2.0" && line["authority"] == "a.test",
+        "{line}"
+    );
+    assert!(line["route"] == "default/teapot" && line.get("flags").is_none(), "{line}");
+    ask(3, "/teapot", &[("host", "b.test")]);
+    let line = next();
+    assert!(
+        line["flags"] == "DPE" && line["path"] == "/teapot" && line["status"].as_u64().is_none(),
+        "{line}"
+    );
+    ask(5, "/silent", &[]);
+    asked.recv_timeout(PATIENCE).unwrap();
+    raw.send(RST_STREAM, 0, 5, &CANCEL.to_be_bytes());
+    let line = next();
+    assert!(line["flags"] == "DC" && line["route"] == "default/silent", "{line}");
+    drop(raw);
+    assert!(proxy.drain(PATIENCE));
+    assert!(lines.recv().is_err(), "a line too many");
 }

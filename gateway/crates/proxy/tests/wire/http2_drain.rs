@@ -1,9 +1,11 @@
 //! What becomes of HTTP/2 streams when their listener changes, goes, or the process ends.
 
-use std::sync::{Arc, mpsc};
+use std::{
+    io::Write,
+    sync::{Arc, mpsc},
+};
 
 use ir::{Action, Bind, ClientSettings};
-use std::io::Write;
 
 use crate::{
     client::{Answer, Client, to},
@@ -118,4 +120,18 @@ fn draining_waits_for_streams_and_takes_those_that_were_on_their_way() {
     assert_eq!(raw.until(DATA).unwrap().payload, b"held");
     assert_eq!(raw.next(), None);
     assert!(draining.join().unwrap());
+}
+
+#[test]
+fn a_client_that_does_not_answer_a_goodbye_is_not_waited_for() {
+    let held = Held::start();
+    let (mut proxy, port) = (start(), ReservedPort::new());
+    publish(&mut proxy, gateway(vec![held.bind(&port, 201)]));
+    let mut raw = Raw::connect(port.address(), &[]);
+    raw.send(HEADERS, END_STREAM | END_HEADERS, 1, &get("/", &[]));
+    raw.until(HEADERS).unwrap();
+    publish(&mut proxy, gateway(vec![]));
+    raw.until(PING).unwrap();
+    assert_eq!(raw.until(GOAWAY).unwrap().payload[..4], [0, 0, 0, 1]);
+    assert_eq!(raw.next(), None);
 }

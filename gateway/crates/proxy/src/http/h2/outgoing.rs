@@ -1,8 +1,8 @@
 use std::{
+    cell::RefCell,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll},
-    time::Duration,
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -13,41 +13,55 @@ use http::{
 use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
 
-use super::watch::Watch;
+use super::{helpings::Helpings, watch::Watch};
 use crate::{
     body::{Body, BodyError, Polled},
     exchange::Exchange,
-    http::h1::Pace,
     respond::Reply,
 };
 
 /// Longer responses than this do not keep their snapshot alive.
 const SHORT: u64 = 1 << 20;
 
-/// A client that takes longer than this for a piece is slow.
-const SLOW: Duration = Duration::from_secs(1);
-
-/// What a slow client is given at a time. hyper asks for more once the client has taken what there was: small pieces
-/// tell how much it takes.
-const PIECE: usize = 1 << 10;
-
 /// The body of a response, as hyper takes it from us, with the exchange that it is the end of.
 pub(super) struct Outgoing {
-    body: Body,
+    body: Source,
     exchange: Exchange,
     watch: Rc<Watch>,
-    pace: Pace,
-    /// Bytes that hyper was given last.
-    given: usize,
-    /// When hyper has last asked.
-    asked: Instant,
-    /// The client has taken all that the backend has sent.
-    caught_up: bool,
-    /// The client is slow.
-    slow: bool,
-    /// What a slow client is still to be given of a piece.
-    rest: Bytes,
+    helpings: Helpings,
     ended: bool,
+}
+
+/// Where a body is.
+enum Source {
+    Here(Body),
+    /// With the stream's watch too, which goes on with sending the request.
+    Early(Rc<RefCell<Body>>),
+}
+
+impl Source {
+    fn of(body: Body, watch: &Watch) -> Self {
+        if !body.has_beside() {
+            return Self::Here(body);
+        }
+        let body = Rc::new(RefCell::new(body));
+        watch.replying_early(&body);
+        Self::Early(body)
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Polled {
+        match self {
+            Self::Here(body) => body.poll_next(cx),
+            Self::Early(body) => body.borrow_mut().poll_next(cx),
+        }
+    }
+
+    fn length(&self) -> Option<u64> {
+        match self {
+            Self::Here(body) => body.length(),
+            Self::Early(body) => body.borrow().length(),
+        }
+    }
 }
 
 impl Outgoing {
@@ -73,54 +87,39 @@ impl Outgoing {
         }
         let now = Instant::now();
         watch.replying(now);
-        let outgoing = Self {
-            body,
-            exchange,
-            watch,
-            pace: Pace::new(now),
-            given: 0,
-            asked: now,
-            caught_up: false,
-            slow: false,
-            rest: Bytes::new(),
-            ended,
-        };
+        let body = Source::of(body, &watch);
+        let outgoing = Self { body, exchange, watch, helpings: Helpings::new(now), ended };
         Response::from_parts(head, outgoing)
     }
 
-    fn poll_data(&mut self, cx: &mut Context<'_>) -> Polled {
-        if !self.rest.is_empty() {
-            return Poll::Ready(Some(Ok(self.data(Bytes::new()))));
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Polled {
+        if let Some(rest) = self.helpings.rest() {
+            return Poll::Ready(Some(Ok(self.give(rest))));
         }
-        match self.body.poll_next(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(match frame.into_data() {
-                Ok(data) => self.data(data),
+        let next = ready!(self.body.poll_next(cx));
+        Poll::Ready(match next {
+            Some(Ok(frame)) => Some(Ok(match frame.into_data() {
+                Ok(data) => self.give(data),
                 Err(frame) => {
                     self.end();
                     frame
                 }
-            }))),
-            Poll::Ready(Some(Err(error))) => {
+            })),
+            Some(Err(error)) => {
                 self.exchange.broke_off(&error);
-                Poll::Ready(Some(Err(error)))
+                Some(Err(error))
             }
-            Poll::Ready(None) => {
+            None => {
                 self.end();
-                Poll::Ready(None)
+                None
             }
-        }
+        })
     }
 
-    /// What of a piece hyper is given now.
-    fn data(&mut self, piece: Bytes) -> Frame<Bytes> {
-        let mut piece = if self.rest.is_empty() { piece } else { std::mem::take(&mut self.rest) };
-        if self.slow && piece.len() > PIECE {
-            self.rest = piece.split_off(PIECE);
-        }
-        self.given = piece.len();
+    fn give(&mut self, piece: Bytes) -> Frame<Bytes> {
+        let piece = self.helpings.give(piece);
         self.exchange.sent(piece.len());
-        if self.rest.is_empty() && self.body.length() == Some(0) {
+        if self.helpings.is_all_given() && self.body.length() == Some(0) {
             self.end();
         }
         Frame::data(piece)
@@ -130,15 +129,6 @@ impl Outgoing {
         self.ended = true;
         self.exchange.complete();
     }
-
-    /// hyper asks for more: the client has taken what was given before.
-    fn taken(&mut self, taken: usize, now: Instant) {
-        self.slow = now.duration_since(self.asked) > SLOW;
-        self.asked = now;
-        if self.pace.took(taken, self.caught_up, now) {
-            self.watch.touch(now);
-        }
-    }
 }
 
 impl http_body::Body for Outgoing {
@@ -147,16 +137,9 @@ impl http_body::Body for Outgoing {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
         let this = &mut *self;
-        let taken = std::mem::take(&mut this.given);
-        let was_caught_up = this.caught_up;
-        let next = this.poll_data(cx);
-        this.caught_up = next.is_pending();
-        if taken > 0 {
-            this.taken(taken, Instant::now());
-        } else if was_caught_up && next.is_ready() {
-            // From now on it is the client that is waited for.
-            let now = Instant::now();
-            (this.asked, this.slow, this.pace) = (now, false, Pace::new(now));
+        let taken = this.helpings.asked();
+        let next = this.poll_next(cx);
+        if let Some(now) = this.helpings.answered(taken, next.is_pending()) {
             this.watch.touch(now);
         }
         next

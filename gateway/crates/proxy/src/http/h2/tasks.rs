@@ -107,6 +107,7 @@ impl<F: Future<Output = ()>> Future for Watched<F> {
             if this.future.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
             }
+            this.watch.poll_beside(cx);
             ready!(this.alarm.poll(cx, this.watch.deadline()));
             this.seat.timed_out = true;
             if !this.watch.expire() {

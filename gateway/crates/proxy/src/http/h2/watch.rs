@@ -1,13 +1,18 @@
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
+    task::Context,
     time::Duration,
 };
 
 use ir::ClientTimeouts;
 use tokio::time::Instant;
 
-use crate::{alarm::earlier, body::Progress, error::ProxyError};
+use crate::{
+    alarm::earlier,
+    body::{Body, Progress},
+    error::ProxyError,
+};
 
 /// The timers of one stream. What answers the stream, what sends the response and the task around both share it:
 /// hyper polls neither while the client takes nothing.
@@ -21,6 +26,8 @@ pub(super) struct Watch {
     replying: Cell<bool>,
     /// Why the stream is to be answered by ourselves.
     expired: RefCell<Option<ProxyError>>,
+    /// A response that came before the request was sent whole.
+    early: RefCell<Option<Rc<RefCell<Body>>>>,
 }
 
 impl Watch {
@@ -37,6 +44,7 @@ impl Watch {
             progress: Rc::clone(progress),
             replying: Cell::new(false),
             expired: RefCell::new(None),
+            early: RefCell::new(None),
         })
     }
 
@@ -44,6 +52,18 @@ impl Watch {
     pub(super) fn replying(&self, now: Instant) {
         self.replying.set(true);
         self.progress.touch(now);
+    }
+
+    /// A response has begun before the request was sent whole, which polling it goes on with.
+    pub(super) fn replying_early(&self, body: &Rc<RefCell<Body>>) {
+        self.early.replace(Some(Rc::clone(body)));
+    }
+
+    /// Goes on with sending the request, also while the client takes nothing of the response.
+    pub(super) fn poll_beside(&self, cx: &mut Context<'_>) {
+        if let Some(body) = &*self.early.borrow() {
+            body.borrow_mut().poll_beside(cx);
+        }
     }
 
     /// Something has moved.
