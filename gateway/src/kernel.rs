@@ -44,10 +44,13 @@ impl KernelHalf {
         let mut half = Self { object_dir, pin_dir, state, settings: settings.clone(), board };
         half.begin();
         half.settled();
-        if settings.mode == KernelMode::Require {
-            half.ensure_complete()?;
+        match half.ensure_complete() {
+            Err(error) if settings.mode == KernelMode::Require => {
+                half.stop();
+                Err(error)
+            }
+            _ => Ok(half),
         }
-        Ok(half)
     }
 
     /// Before a configuration is published and its new sockets listen: follows the settings, adds rows and lowers
