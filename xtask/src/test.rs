@@ -1,8 +1,9 @@
 //! `cargo xtask test`: every tier, or one. CI runs this and nothing else.
 
-use std::time::Instant;
+use std::{collections::BTreeSet, process::Command, time::Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use cargo_metadata::MetadataCommand;
 
 use crate::{build, ebpf, setup, step, tidy};
 
@@ -104,28 +105,44 @@ fn lint() -> Result<()> {
     tidy::run()
 }
 
+/// Every tier's tests are compiled with all packages selected: another selection has other features, and with them
+/// every dependency would be compiled anew.
+fn cargo_test() -> Command {
+    let mut test = step::cargo();
+    test.args(["test", "--locked", "--workspace"]);
+    require(&mut test);
+    test
+}
+
 fn unit(arguments: &Arguments) -> Result<()> {
-    // The appliance's own tests start its binary; the e2e package's library is tested with it.
-    let mut test = step::cargo();
-    test.args(["test", "--locked", "--workspace", "--lib", "--bins"]);
-    require(&mut test);
-    step::run(test.arg("--").args(&arguments.rest), "run unit and property tests", READ_ABOVE)?;
-    let mut test = step::cargo();
-    test.args(["test", "--locked", "--tests", "--no-fail-fast"]);
-    for package in ["gateway", "translate", "manifest", "proxy", "bpf", "ebpf-common", "ir"] {
-        test.args(["-p", package]);
+    let mut test = cargo_test();
+    test.args(["--no-fail-fast", "--lib", "--bins"]);
+    // The test binaries of the package `e2e` are tiers of their own.
+    for name in test_targets(|package| package != "e2e")? {
+        test.args(["--test", &name]);
     }
-    require(&mut test);
-    step::run(test.arg("--").args(&arguments.rest), "run golden and component tests", READ_ABOVE)
+    let why = "run unit, property, golden and component tests";
+    step::run(test.arg("--").args(&arguments.rest), why, READ_ABOVE)
+}
+
+/// The names of the test binaries of some packages.
+fn test_targets(of: impl Fn(&str) -> bool) -> Result<BTreeSet<String>> {
+    let metadata = MetadataCommand::new()
+        .manifest_path(step::root().join("Cargo.toml"))
+        .no_deps()
+        .exec()
+        .context("cannot read the workspace: does `cargo metadata` work?")?;
+    let packages = metadata.packages.iter().filter(|package| of(&package.name));
+    let targets = packages.flat_map(|package| &package.targets).filter(|target| target.is_test());
+    Ok(targets.map(|target| target.name.clone()).collect())
 }
 
 /// Runs one test binary of the package `e2e`, one test at a time: they share the machine's two cores.
 fn privileged(name: &str, arguments: &Arguments) -> Result<()> {
     let echo = ["build", "--locked", "-p", "e2e", "--bin", "echo"];
     step::run(step::cargo().args(echo), "build the echo backend", READ_ABOVE)?;
-    let mut test = step::cargo();
-    test.args(["test", "--locked", "-p", "e2e", "--test", name]);
-    require(&mut test);
+    let mut test = cargo_test();
+    test.args(["--test", name]);
     test.env("GATEWAY_BIN", step::target().join("debug/gateway"))
         .env("ECHO_BIN", step::target().join("debug/echo"))
         .env("GATEWAY_BPF_DIR", step::target().join("debug/bpf"));
@@ -134,7 +151,7 @@ fn privileged(name: &str, arguments: &Arguments) -> Result<()> {
 }
 
 /// As root every tier can run, so a skipped test is a failed one.
-fn require(command: &mut std::process::Command) {
+fn require(command: &mut Command) {
     if std::env::var_os("GATEWAY_TEST_REQUIRE").is_none() && step::is_root() && ebpf::missing().is_empty() {
         command.env("GATEWAY_TEST_REQUIRE", "bpf,netns");
     }
