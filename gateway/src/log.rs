@@ -4,9 +4,12 @@ use ir::AccessLogFormat;
 use manifest::{Diagnostic, Severity};
 use tracing_subscriber::EnvFilter;
 
+/// h2 warns of what a client sends, so that a client could fill the log.
+const DEFAULT_LEVELS: &str = "info,h2=error";
+
 /// The process's own log: standard error, text or JSON, `GATEWAY_LOG` chooses levels (default `info`).
 pub(crate) fn start(format: AccessLogFormat) {
-    let filter = EnvFilter::try_from_env("GATEWAY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("GATEWAY_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_LEVELS));
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
     match format {

@@ -44,6 +44,16 @@ pub(super) fn tls_version(version: rustls::ProtocolVersion) -> Option<&'static s
     }
 }
 
+/// As Envoy's `%PROTOCOL%` says it.
+pub(super) const fn protocol(version: http::Version) -> &'static str {
+    match version {
+        http::Version::HTTP_10 => "HTTP/1.0",
+        http::Version::HTTP_2 => "HTTP/2",
+        http::Version::HTTP_3 => "HTTP/3",
+        _ => "HTTP/1.1",
+    }
+}
+
 /// Milliseconds to the microsecond: `3.214`.
 pub(super) struct Millis(pub(super) Duration);
 

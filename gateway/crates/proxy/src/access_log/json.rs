@@ -2,7 +2,7 @@ use std::{fmt::Display, time::SystemTime};
 
 use super::{
     Names, Record,
-    format::{Millis, Timestamp, print, tls_version},
+    format::{Millis, Timestamp, print, protocol, tls_version},
 };
 use crate::{refusal::Refusal, sources::Source};
 
@@ -22,7 +22,7 @@ pub(super) fn request(line: &mut String, record: &Record, names: &Names<'_>) {
     }
     let target = record.target.path_and_query().map_or("", |target| target.as_str());
     text(line, "path", target.as_bytes());
-    raw(line, "protocol", format_args!("{:?}", record.version));
+    raw(line, "protocol", protocol(record.version));
     if let Some(status) = record.status {
         number(line, "status", status.as_u16());
     }

@@ -2,7 +2,7 @@ use std::{fmt::Display, time::SystemTime};
 
 use super::{
     Names, Record,
-    format::{Millis, Timestamp, print, tls_version},
+    format::{Millis, Timestamp, print, protocol, tls_version},
 };
 use crate::{refusal::Refusal, sources::Source};
 
@@ -19,7 +19,7 @@ pub(super) fn request(line: &mut String, record: &Record, names: &Names<'_>) {
         line.push('?');
         escape(line, query.as_bytes());
     }
-    print(line, format_args!(" {:?}\" ", record.version));
+    print(line, format_args!(" {}\" ", protocol(record.version)));
     match record.status {
         Some(status) => line.push_str(status.as_str()),
         None => line.push('-'),
