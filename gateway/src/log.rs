@@ -4,8 +4,9 @@ use ir::AccessLogFormat;
 use manifest::{Diagnostic, Severity};
 use tracing_subscriber::EnvFilter;
 
-/// h2 warns of what a client sends, so that a client could fill the log.
-const DEFAULT_LEVELS: &str = "info,h2=error";
+/// h2 warns of what a client sends, so that a client could fill the log; notify, of every watched directory that is
+/// deleted.
+const DEFAULT_LEVELS: &str = "info,h2=error,notify=error";
 
 /// The process's own log: standard error, text or JSON, `GATEWAY_LOG` chooses levels (default `info`).
 pub(crate) fn start(format: AccessLogFormat) {

@@ -110,7 +110,7 @@ impl Appliance {
     /// starting; what is wrong with manifests never is.
     pub(crate) fn start(places: Places, overrides: Overrides) -> Result<Self> {
         let lock = Lock::take(&places.runtime_dir)?;
-        let mut watch = Watch::start(&places.config_dir)?;
+        let mut watch = Watch::start(&places.config_dir, &places.runtime_dir)?;
         let (mut source, forgotten) = Source::open(&places.config_dir, &places.state_dir);
         let mut desired = source.again(&mut watch);
         overrides.lay_over(&mut desired.config.appliance);
@@ -188,6 +188,8 @@ impl Appliance {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(error) => return Err(error).context("cannot wait for changes"),
             }
+            // Taking is not for nothing: it waits until what the kernel has queued is through.
+            let noticed = sources[0].any() == Some(true);
             let asked = signals.take();
             if asked.stop {
                 return Ok(Wake::Stop);
@@ -195,7 +197,7 @@ impl Appliance {
             if asked.reload {
                 return Ok(Wake::Asked);
             }
-            if self.watch.take() {
+            if noticed && self.watch.take() {
                 return Ok(Wake::Changed);
             }
             if left.is_zero() {

@@ -1,43 +1,60 @@
 //! Notices changes in the configuration directory, at once.
+//!
+//! `notify` reads the kernel's queue on a thread of its own and leaves what it finds in the [`Inbox`], which wakes
+//! whoever polls the [`Watch`]. Where it matters that nothing is still on its way, a [`Fence`] is passed: once for
+//! each change that is taken, and once for each file that is read because of it. Once for all files would not do:
+//! a file is read after the answer for the one before it, and somebody may have begun to write to it meanwhile.
+//! (Files that did not change are not read, and nobody asks for them.) An idle process passes none.
 
+mod fence;
+mod inbox;
+mod place;
 mod tree;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
     fs,
     os::{
         fd::{AsFd, BorrowedFd},
-        unix::{ffi::OsStrExt, fs::MetadataExt},
+        unix::fs::MetadataExt,
     },
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::{Context, Result};
-use nix::{
-    errno::Errno,
-    sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor},
-};
-use tree::{Place, Tree};
+use fence::Fence;
+use inbox::{Happened, Inbox, Note};
+use notify::RecommendedWatcher;
+use place::Places;
+use tree::Tree;
+
+/// Below the runtime directory: the service may write there, nobody else does, one process holds it, and where it
+/// is in memory, as under systemd, passing a fence writes to no disk.
+const COOKIES: &str = "fence";
 
 /// Watches a directory tree, what its links lead to, and which files are being written.
 ///
-/// Everything waits in the kernel's queue until [`Watch::take`] is called, so that whatever happens during a
-/// reload is one change after it.
+/// Everything waits in the inbox until [`Watch::take`] is called, so that whatever happens during a reload is one
+/// change after it. The descriptor is readable when there may be something to take.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    inotify: Inotify,
+    fence: Fence,
+    watcher: RecommendedWatcher,
+    inbox: Arc<Inbox>,
     root: PathBuf,
-    places: HashMap<WatchDescriptor, Place>,
+    places: Places,
     busy: BTreeSet<PathBuf>,
     /// Written to since the last call of [`Watch::take`]: what was read of it meanwhile may be half of it.
     touched: BTreeSet<PathBuf>,
     /// A change that was noticed while reading, for the next [`Watch::take`].
     pending: bool,
     complained: bool,
+    deaf: bool,
 }
 
-/// What one event means.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What one note means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Effect {
     /// There is something to read.
     changed: bool,
@@ -45,26 +62,45 @@ struct Effect {
     moved: bool,
 }
 
+const NOTHING: Effect = Effect { changed: false, moved: false };
+const CHANGED: Effect = Effect { changed: true, moved: false };
+const MOVED: Effect = Effect { changed: true, moved: true };
+
 impl Watch {
-    /// Begins to watch. Fails where the kernel has no inotify instance left for this user.
-    pub(crate) fn start(root: &Path) -> Result<Self> {
-        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)
+    /// Begins to watch. `runtime_dir` is for what the watch itself needs. Fails where the kernel has no inotify
+    /// instance left for this user, or tells nothing of the runtime directory.
+    pub(crate) fn start(root: &Path, runtime_dir: &Path) -> Result<Self> {
+        let runtime_dir = fs::canonicalize(runtime_dir)
+            .with_context(|| format!("cannot find the runtime directory {}", runtime_dir.display()))?;
+        let cookies = runtime_dir.join(COOKIES);
+        let inbox = Inbox::new(cookies.clone()).context("cannot watch files: no eventfd")?;
+        let inbox = Arc::new(inbox);
+        let received = Arc::clone(&inbox);
+        let watcher = notify::recommended_watcher(move |event| received.receive(event))
             .context("cannot watch files: no inotify instance (see fs.inotify.max_user_instances)")?;
         let mut watch = Self {
-            inotify,
+            fence: Fence::new(cookies),
+            watcher,
+            inbox,
             root: root.to_owned(),
-            places: HashMap::new(),
+            places: Places::default(),
             busy: BTreeSet::new(),
             touched: BTreeSet::new(),
             pending: false,
             complained: false,
+            deaf: false,
         };
+        watch.fence.raise(&mut watch.watcher).context("cannot watch files")?;
+        watch.fence.pass(&watch.inbox).context("cannot watch files")?;
         watch.list();
         Ok(watch)
     }
 
-    /// True if there is something to read since the last call. Does not wait.
+    /// True if something to read has happened between the last call and this one, or if that cannot be known.
+    /// Waits for the thread of `notify`, but not for a change.
     pub(crate) fn take(&mut self) -> bool {
+        self.catch_up();
+        self.inbox.quiet();
         self.drain();
         self.touched.clear();
         std::mem::take(&mut self.pending)
@@ -72,39 +108,18 @@ impl Watch {
 
     /// Whether what has just been read from a file may be half of what its writer means: somebody has written
     /// to it since the last [`Watch::take`], or has not closed it yet. The kernel queues the event before the
-    /// write returns, so asking after reading misses nothing.
+    /// write returns, and a fence is passed after the reading, so asking after reading misses nothing. True if
+    /// the fence cannot be passed: better old than half.
     pub(crate) fn is_half_written(&mut self, path: &Path) -> bool {
+        self.catch_up();
         self.drain();
+        if self.deaf {
+            return true;
+        }
         if self.busy.is_empty() && self.touched.is_empty() {
             return false;
         }
         fs::canonicalize(path).is_ok_and(|real| self.busy.contains(&real) || self.touched.contains(&real))
-    }
-
-    fn drain(&mut self) {
-        let mut moved = false;
-        loop {
-            match self.inotify.read_events() {
-                Ok(events) => {
-                    for event in events {
-                        let effect = self.note(&event);
-                        self.pending |= effect.changed;
-                        moved |= effect.moved;
-                    }
-                }
-                Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) if moved => {
-                    // New directories are watched before anybody reads them; what has come meanwhile is next.
-                    moved = false;
-                    self.list();
-                }
-                Err(Errno::EAGAIN) => return,
-                Err(error) => {
-                    tracing::error!(%error, "cannot read what has changed; the slow poll goes on");
-                    return;
-                }
-            }
-        }
     }
 
     /// Files that have been modified and not closed since: their real paths.
@@ -114,77 +129,112 @@ impl Watch {
 
     /// Looks at the whole tree again, and believes no file to be half written.
     pub(crate) fn start_afresh(&mut self) {
+        if self.deaf
+            && let Err(error) = self.fence.raise(&mut self.watcher)
+        {
+            tracing::error!("changes are still not noticed reliably: {error:#}");
+        }
+        self.drain();
         self.busy.clear();
+        self.touched.clear();
         self.list();
     }
 
-    fn list(&mut self) {
-        let mut tree = Tree::new(&self.inotify);
-        tree.add_root(&self.root);
-        for error in tree.errors.iter().filter(|_| !self.complained) {
-            tracing::warn!("{error}; changes there are found by the slow poll only");
+    /// Returns once all that has happened before the call is in the inbox.
+    fn catch_up(&mut self) {
+        match self.fence.pass(&self.inbox) {
+            Ok(()) => self.deaf = false,
+            Err(error) => {
+                if !self.deaf {
+                    tracing::error!(
+                        "cannot tell what has changed up to now: {error:#}; files that are read now stay as they \
+                         were until the slow poll"
+                    );
+                }
+                self.deaf = true;
+                self.pending = true;
+            }
         }
-        self.complained = !tree.errors.is_empty();
-        for descriptor in self.places.keys().filter(|old| !tree.places.contains_key(old)) {
-            let _ = self.inotify.rm_watch(*descriptor);
-        }
-        self.places = tree.places;
     }
 
-    fn note(&mut self, event: &InotifyEvent) -> Effect {
-        const NOTHING: Effect = Effect { changed: false, moved: false };
-        const CHANGED: Effect = Effect { changed: true, moved: false };
-        const MOVED: Effect = Effect { changed: true, moved: true };
-        let mask = event.mask;
-        if mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
-            tracing::warn!("too many changes at once: reading everything again");
-            self.busy.clear();
+    fn drain(&mut self) {
+        loop {
+            let mut moved = false;
+            for note in self.inbox.take() {
+                let effect = self.note(note);
+                self.pending |= effect.changed;
+                moved |= effect.moved;
+            }
+            if !moved {
+                return;
+            }
+            // New directories are watched before anybody reads them; what has come meanwhile is next.
+            self.list();
+        }
+    }
+
+    fn list(&mut self) {
+        let mut tree = Tree::new(&mut self.watcher, std::mem::take(&mut self.places));
+        tree.add_root(&self.root);
+        let (places, errors) = tree.finish();
+        for error in errors.iter().filter(|_| !self.complained) {
+            tracing::warn!("{error}; changes there are found by the slow poll only");
+        }
+        self.complained = !errors.is_empty();
+        self.places = places;
+    }
+
+    fn note(&mut self, note: Note) -> Effect {
+        match note {
+            Note::Overflow => {
+                tracing::warn!("too many changes at once: reading everything again");
+                self.busy.clear();
+                MOVED
+            }
+            Note::At(path, happened) => self.note_at(path, happened),
+        }
+    }
+
+    fn note_at(&mut self, path: PathBuf, happened: Happened) -> Effect {
+        // A watched directory: told by its parent or by itself, which cannot be told apart and is the same to us.
+        let directory = matches!(happened, Happened::Renamed | Happened::Removed | Happened::Attributes);
+        if directory && self.places.at(&path).is_some() {
             return MOVED;
         }
-        let Some(place) = self.places.get(&event.wd) else { return NOTHING };
-        let Some(name) = &event.name else {
-            let gone =
-                AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_MOVE_SELF | AddWatchFlags::IN_UNMOUNT;
-            return if mask.intersects(gone) { MOVED } else { NOTHING };
-        };
-        if !place.concerns(name) || is_hidden(name.as_bytes()) {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return NOTHING };
+        if !self.places.at(parent).is_some_and(|place| place.concerns(name)) {
             return NOTHING;
         }
-        let path = place.directory.join(name);
-        if mask.contains(AddWatchFlags::IN_ISDIR) {
-            return MOVED;
-        }
-        if mask.contains(AddWatchFlags::IN_MODIFY) {
+        if happened == Happened::Written {
             self.touched.insert(path.clone());
             self.busy.insert(path);
             return NOTHING;
         }
-        if mask.contains(AddWatchFlags::IN_CREATE) && is_being_made(&path) {
+        let now = fs::symlink_metadata(&path).ok();
+        if happened == Happened::Created && now.as_ref().is_some_and(is_being_made) {
             self.busy.insert(path);
             return NOTHING;
         }
-        if !mask.contains(AddWatchFlags::IN_ATTRIB) {
+        if happened != Happened::Attributes {
             self.busy.remove(&path);
         }
-        if path.is_symlink() { MOVED } else { CHANGED }
+        match now {
+            Some(now) if now.is_dir() || now.is_symlink() => MOVED,
+            _ => CHANGED,
+        }
     }
 }
 
 impl AsFd for Watch {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.inotify.as_fd()
+        self.inbox.as_fd()
     }
-}
-
-/// A dot file; but `..data` and what it leads to is how a kubelet swaps a whole directory.
-fn is_hidden(name: &[u8]) -> bool {
-    name.first() == Some(&b'.') && name.get(1) != Some(&b'.')
 }
 
 /// A new and empty file that has one name: whoever made it is about to write, and will close it. (A hard link
 /// or a file that was made without a name is complete when it appears, and nobody closes it.)
-fn is_being_made(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|file| file.is_file() && file.len() == 0 && file.nlink() == 1)
+fn is_being_made(file: &fs::Metadata) -> bool {
+    file.is_file() && file.len() == 0 && file.nlink() == 1
 }
 
 #[cfg(test)]

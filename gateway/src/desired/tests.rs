@@ -26,7 +26,7 @@ impl Place {
         let directory = tempfile::tempdir().expect("a temporary directory");
         fs::create_dir(directory.path().join("config")).expect("made");
         fs::write(directory.path().join("config/a.yaml"), GOOD).expect("written");
-        let watch = Watch::start(&directory.path().join("config")).expect("inotify");
+        let watch = Watch::start(&directory.path().join("config"), directory.path()).expect("inotify");
         let (source, complaint) =
             Source::open(&directory.path().join("config"), &directory.path().join("state"));
         assert_eq!(complaint, None);

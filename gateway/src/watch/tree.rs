@@ -1,12 +1,13 @@
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    ffi::{OsStr, OsString},
-    fs,
-    os::unix::fs::MetadataExt,
+    collections::HashSet,
+    ffi::OsStr,
+    fs, io,
     path::{Path, PathBuf},
 };
 
-use nix::sys::inotify::{AddWatchFlags, Inotify, WatchDescriptor};
+use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher};
+
+use super::place::{Id, Place, Places, id};
 
 /// Links that are followed one after another before it is called a loop, as in the kernel.
 const MAX_LINKS: usize = 40;
@@ -14,36 +15,24 @@ const MAX_LINKS: usize = 40;
 /// Directories below the root and, by links, outside; deeper is not looked at.
 const MAX_DEPTH: usize = 64;
 
-/// A watched directory.
-#[derive(Debug)]
-pub(super) struct Place {
-    /// Its real path.
-    pub(super) directory: PathBuf,
-    /// `None`: all that happens in it matters. Else: it is outside the tree, and these names in it matter.
-    names: Option<BTreeSet<OsString>>,
-}
-
-impl Place {
-    /// Whether something with this name matters.
-    pub(super) fn concerns(&self, name: &OsStr) -> bool {
-        self.names.as_ref().is_none_or(|names| names.contains(name))
-    }
-}
-
-/// One walk over the tree; each directory is watched before it is read.
+/// One walk over the tree; each directory is watched before it is read: `notify` answers once the kernel has.
+///
+/// Every directory is watched again, as if it never had been: what `notify` was told by an event, that a
+/// directory has gone or was renamed, ends its watch, even if there is a directory with that path by now. (That
+/// event is noted before and the walk comes after, as it is one thread that hands over events, ends watches and
+/// is asked for new ones.)
 pub(super) struct Tree<'a> {
-    inotify: &'a Inotify,
-    /// What is watched.
-    pub(super) places: HashMap<WatchDescriptor, Place>,
-    /// What could not be.
-    pub(super) errors: Vec<String>,
-    seen: HashSet<(u64, u64)>,
+    watcher: &'a mut RecommendedWatcher,
+    old: Places,
+    new: Places,
+    errors: Vec<String>,
+    seen: HashSet<Id>,
 }
 
 impl<'a> Tree<'a> {
-    /// An empty one.
-    pub(super) fn new(inotify: &'a Inotify) -> Self {
-        Self { inotify, places: HashMap::new(), errors: Vec::new(), seen: HashSet::new() }
+    /// `old` is what an earlier walk has watched.
+    pub(super) fn new(watcher: &'a mut RecommendedWatcher, old: Places) -> Self {
+        Self { watcher, old, new: Places::default(), errors: Vec::new(), seen: HashSet::new() }
     }
 
     /// Watches the tree, and the name of its root.
@@ -52,10 +41,19 @@ impl<'a> Tree<'a> {
         self.add_directory(root, 0);
     }
 
+    /// Lets go of what is no longer in the tree. What is watched, and what could not be.
+    pub(super) fn finish(self) -> (Places, Vec<String>) {
+        for path in self.old.into_paths() {
+            // It may be gone, and its watch with it.
+            let _ = self.watcher.unwatch(&path);
+        }
+        (self.new, self.errors)
+    }
+
     fn add_directory(&mut self, path: &Path, depth: usize) {
         let Ok(metadata) = fs::metadata(path) else { return };
         // A link may lead to a directory that is already being walked.
-        if depth > MAX_DEPTH || !metadata.is_dir() || !self.seen.insert((metadata.dev(), metadata.ino())) {
+        if depth > MAX_DEPTH || !metadata.is_dir() || !self.seen.insert(id(&metadata)) {
             return;
         }
         self.watch(path, None);
@@ -85,34 +83,54 @@ impl<'a> Tree<'a> {
     }
 
     fn watch(&mut self, directory: &Path, name: Option<&OsStr>) {
-        let flags = AddWatchFlags::IN_CREATE
-            | AddWatchFlags::IN_MODIFY
-            | AddWatchFlags::IN_CLOSE_WRITE
-            | AddWatchFlags::IN_MOVE
-            | AddWatchFlags::IN_DELETE
-            | AddWatchFlags::IN_ATTRIB
-            | AddWatchFlags::IN_DELETE_SELF
-            | AddWatchFlags::IN_MOVE_SELF
-            | AddWatchFlags::IN_ONLYDIR;
-        let real = match fs::canonicalize(directory) {
-            Ok(real) => real,
+        let (real, id) = match real(directory) {
+            Ok(found) => found,
             Err(error) => return self.errors.push(format!("cannot find {}: {error}", directory.display())),
         };
-        match self.inotify.add_watch(&real, flags) {
-            Ok(descriptor) => {
-                let place = self
-                    .places
-                    .entry(descriptor)
-                    .or_insert_with(|| Place { directory: real, names: Some(BTreeSet::new()) });
-                match (name, &mut place.names) {
-                    (None, names) => *names = None,
-                    (Some(name), Some(names)) => {
-                        names.insert(name.to_owned());
-                    }
-                    (Some(_), None) => {}
-                }
-            }
-            Err(error) => self.errors.push(format!("cannot watch {}: {error}", directory.display())),
+        if let Some(place) = self.new.of(id) {
+            return place.add(name);
         }
+        self.let_go_of_others(&real, id);
+        match self.watcher.watch(&real, RecursiveMode::NonRecursive) {
+            Ok(()) => {
+                self.old.remove(&real);
+                let mut place = Place::default();
+                place.add(name);
+                self.new.insert(real, id, place);
+            }
+            Err(error) => {
+                self.errors.push(format!("cannot watch {}: {}", directory.display(), reason(&error)));
+            }
+        }
+    }
+
+    /// Before a directory is watched: ends the watch of another one that had its path, and the directory's own
+    /// by an earlier path, as ending it later would end the new one.
+    fn let_go_of_others(&mut self, real: &Path, id: Id) {
+        let earlier = self.old.path_of(id).map(Path::to_owned);
+        let other = self.old.id_at(real).filter(|other| *other != id).map(|_| real.to_owned());
+        for path in earlier.filter(|path| path != real).into_iter().chain(other) {
+            if self.old.remove(&path) {
+                let _ = self.watcher.unwatch(&path);
+            }
+        }
+    }
+}
+
+fn real(directory: &Path) -> io::Result<(PathBuf, Id)> {
+    let real = fs::canonicalize(directory)?;
+    let metadata = fs::metadata(&real)?;
+    if !metadata.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    Ok((real, id(&metadata)))
+}
+
+fn reason(error: &notify::Error) -> String {
+    match &error.kind {
+        ErrorKind::Io(error) => error.to_string(),
+        ErrorKind::MaxFilesWatch => "no watch is left (see fs.inotify.max_user_watches)".to_owned(),
+        ErrorKind::PathNotFound => "it has just gone".to_owned(),
+        other => format!("{other:?}"),
     }
 }
