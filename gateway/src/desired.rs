@@ -67,11 +67,13 @@ impl Source {
     }
 
     fn load(&mut self, mut files: Digests, watch: &mut Watch) -> Desired {
-        let set = self.loader.load_unless(&mut |path| {
-            let half = watch.is_half_written(path);
-            if half && let Ok(relative) = path.strip_prefix(&self.root) {
+        let set = self.loader.load_unless(&mut |paths| {
+            let half = watch.half_written(paths);
+            for (path, _) in paths.iter().zip(&half).filter(|(_, half)| **half) {
                 // What it holds by now is not in force: the next look must find it different.
-                files.0.insert(relative.display().to_string(), BEING_WRITTEN.to_owned());
+                if let Ok(relative) = path.strip_prefix(&self.root) {
+                    files.0.insert(relative.display().to_string(), BEING_WRITTEN.to_owned());
+                }
             }
             half
         });

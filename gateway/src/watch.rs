@@ -1,10 +1,11 @@
 //! Notices changes in the configuration directory, at once.
 //!
 //! `notify` reads the kernel's queue on a thread of its own and leaves what it finds in the [`Inbox`], which wakes
-//! whoever polls the [`Watch`]. Where it matters that nothing is still on its way, a [`Fence`] is passed: once for
-//! each change that is taken, and once for each file that is read because of it. Once for all files would not do:
-//! a file is read after the answer for the one before it, and somebody may have begun to write to it meanwhile.
-//! (Files that did not change are not read, and nobody asks for them.) An idle process passes none.
+//! whoever polls the [`Watch`]. Where it matters that nothing is still on its way, a [`Fence`] is passed: when a
+//! change is taken, and when it is asked which of the files that were read because of it may be half written. That
+//! is asked after the last of them was read, so that one fence does for them all; one that was passed before a file
+//! was read would say nothing of it, as somebody may have begun to write to it meanwhile. (Files that did not change
+//! are not read, and nobody asks for them.) An idle process passes none.
 
 mod fence;
 mod inbox;
@@ -106,20 +107,22 @@ impl Watch {
         std::mem::take(&mut self.pending)
     }
 
-    /// Whether what has just been read from a file may be half of what its writer means: somebody has written
-    /// to it since the last [`Watch::take`], or has not closed it yet. The kernel queues the event before the
-    /// write returns, and a fence is passed after the reading, so asking after reading misses nothing. True if
-    /// the fence cannot be passed: better old than half.
-    pub(crate) fn is_half_written(&mut self, path: &Path) -> bool {
+    /// Which of the files that have just been read may be half of what their writers mean, in order: somebody has
+    /// written to them since the last [`Watch::take`], or has not closed them yet. The kernel queues the event
+    /// before the write returns, and a fence is passed after the reading, so asking after reading misses nothing.
+    /// All of them, if the fence cannot be passed: better old than half.
+    pub(crate) fn half_written(&mut self, paths: &[&Path]) -> Vec<bool> {
         self.catch_up();
         self.drain();
-        if self.deaf {
-            return true;
-        }
         if self.busy.is_empty() && self.touched.is_empty() {
-            return false;
+            return vec![self.deaf; paths.len()];
         }
-        fs::canonicalize(path).is_ok_and(|real| self.busy.contains(&real) || self.touched.contains(&real))
+        let half = |path: &&Path| {
+            self.deaf
+                || fs::canonicalize(path)
+                    .is_ok_and(|real| self.busy.contains(&real) || self.touched.contains(&real))
+        };
+        paths.iter().map(half).collect()
     }
 
     /// Files that have been modified and not closed since: their real paths.

@@ -1,3 +1,5 @@
+mod batch;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fs::OpenOptions,
@@ -15,8 +17,9 @@ use crate::{
     force::Memory,
     key_dirs::KeyObject,
     walk::{Found, Root, Stamp, Walk, unreadable},
-    yaml::{self, FileError, MAX_BYTES},
+    yaml::FileError,
 };
+use batch::Batch;
 
 /// Reads a configuration directory again and again: what did not change is not read twice, and what was
 /// good stays in force while its file is not. Blocks on the disk; has no threads.
@@ -68,32 +71,41 @@ impl Loader {
     }
 
     /// [`load`](Self::load), but a file for which `busy` is true once it has been read is as it was before: it
-    /// may have been read half written. `busy` is asked with the path that was opened.
-    pub fn load_unless(&mut self, busy: &mut dyn FnMut(&Path) -> bool) -> ManifestSet {
+    /// may have been read half written. `busy` is asked with the paths that were opened, of several files after
+    /// the last of them was read, and gives an answer for each, in order.
+    pub fn load_unless(&mut self, busy: &mut dyn FnMut(&[&Path]) -> Vec<bool>) -> ManifestSet {
         self.load_all(Timestamp::now(), busy)
     }
 
     /// [`load`](Self::load), with what objects seen for the first time get as their time of creation.
     pub fn load_at(&mut self, now: Timestamp) -> ManifestSet {
-        self.load_all(now, &mut |_| false)
+        self.load_all(now, &mut |paths| vec![false; paths.len()])
     }
 
-    fn load_all(&mut self, now: Timestamp, busy: &mut dyn FnMut(&Path) -> bool) -> ManifestSet {
+    fn load_all(&mut self, now: Timestamp, busy: &mut dyn FnMut(&[&Path]) -> Vec<bool>) -> ManifestSet {
         let walk = Walk::of(&self.roots);
         let mut reads = BTreeMap::new();
         let mut files = HashMap::with_capacity(walk.manifests.len());
+        let mut batch = Batch::default();
         for (shown, found) in walk.manifests {
-            let read = match found {
-                Ok(found) => {
-                    let cached = read_file(&shown, &found, self.files.remove(&shown), busy);
-                    let read = Arc::clone(&cached.read);
-                    files.insert(Arc::clone(&shown), cached);
-                    read
+            match found {
+                Ok(found) => match self.files.remove(&shown) {
+                    Some(cached) if cached.settled && cached.stamp == found.stamp => {
+                        files.insert(shown, cached);
+                    }
+                    earlier => batch.read(shown, found, earlier),
+                },
+                Err(error) => {
+                    let read = Arc::new(FileRead::refused(&shown, error));
+                    reads.insert(shown, read);
                 }
-                Err(error) => Arc::new(FileRead::refused(&shown, error)),
-            };
-            reads.insert(shown, read);
+            }
+            if batch.is_full() {
+                files.extend(batch.settle(busy));
+            }
         }
+        files.extend(batch.settle(busy));
+        reads.extend(files.iter().map(|(shown, cached)| (Arc::clone(shown), Arc::clone(&cached.read))));
         self.files = files;
         let mut keys = HashMap::with_capacity(walk.keys.len());
         for (object, found) in walk.keys {
@@ -135,53 +147,11 @@ impl Loader {
     }
 }
 
-fn read_file(
-    shown: &Arc<Path>,
-    found: &Found,
-    cached: Option<Cached>,
-    busy: &mut dyn FnMut(&Path) -> bool,
-) -> Cached {
-    if let Some(cached) = cached.as_ref()
-        && cached.stamp == found.stamp
-        && cached.settled
-    {
-        let Cached { stamp, settled, digest, read } = cached;
-        return Cached { stamp: *stamp, settled: *settled, digest: *digest, read: Arc::clone(read) };
-    }
-    let settled = found.stamp.is_settled(SystemTime::now());
-    let stamp = found.stamp;
-    let bytes = if stamp.size > MAX_BYTES {
-        Err(yaml::too_large(stamp.size))
-    } else {
-        read_bytes(&found.path, MAX_BYTES)
-    };
-    if busy(&found.path) {
-        let as_before = || Cached { stamp, settled: false, digest: 0, read: Arc::new(being_written()) };
-        return cached.map_or_else(as_before, |cached| Cached { settled: false, ..cached });
-    }
-    match bytes {
-        Ok(bytes) => {
-            let digest = digest(&bytes);
-            let read = match cached {
-                Some(cached) if cached.digest == digest => cached.read,
-                earlier => {
-                    Arc::new(FileRead::of(shown, &bytes, earlier.as_ref().map(|cached| &*cached.read)))
-                }
-            };
-            Cached { stamp, settled, digest, read }
-        }
-        Err(error) => {
-            // Tried again each time: what stands in the way may go without a trace on the file.
-            Cached { stamp, settled: false, digest: 0, read: Arc::new(FileRead::refused(shown, error)) }
-        }
-    }
-}
-
 fn read_keys(
     object: &KeyObject,
     found: &BTreeMap<String, Result<Found, FileError>>,
     cached: Option<CachedKeys>,
-    busy: &mut dyn FnMut(&Path) -> bool,
+    busy: &mut dyn FnMut(&[&Path]) -> Vec<bool>,
 ) -> CachedKeys {
     let stamp = |(key, found): (&String, &Result<Found, FileError>)| {
         found.as_ref().ok().map(|found| (key.clone(), found.stamp))
@@ -193,7 +163,8 @@ fn read_keys(
         cached => {
             let now = SystemTime::now();
             let read = Arc::new(object.read(found));
-            if found.values().flatten().any(|found| busy(&found.path)) {
+            let paths: Vec<&Path> = found.values().flatten().map(|found| &*found.path).collect();
+            if !paths.is_empty() && busy(&paths).contains(&true) {
                 let as_before = || CachedKeys { stamps, settled: false, read: Arc::new(being_written()) };
                 return cached.map_or_else(as_before, |cached| CachedKeys { settled: false, ..cached });
             }

@@ -218,11 +218,35 @@ fn believes_no_file_that_is_being_written() {
     loader.load_at(NOW);
     directory.write("a.yaml", route("half", ""));
     directory.write("secrets/shop/cert/tls.crt", "t");
-    let set = loader.load_unless(&mut |path| path.ends_with("a.yaml") || path.ends_with("tls.crt"));
+    let busy = |path: &&Path| path.ends_with("a.yaml") || path.ends_with("tls.crt");
+    let set = loader.load_unless(&mut |paths| paths.iter().map(busy).collect());
     assert_eq!((names(&set), errors(&set)), (vec!["a"], 0));
     let value =
         |set: &ManifestSet| set.secrets[0].spec.in_force().unwrap().value("tls.crt").unwrap().to_vec();
     assert_eq!(value(&set), b"one");
     let set = loader.load_at(NOW);
     assert_eq!((names(&set), value(&set)), (vec!["half"], b"t".to_vec()));
+}
+
+#[test]
+fn asks_who_writes_once_for_many_files_and_holds_no_more_than_a_bounded_part_of_them() {
+    let directory = Directory::new();
+    for name in ["a", "b", "c"] {
+        directory.write(&format!("{name}.yaml"), route(name, ""));
+    }
+    let mut asked = Vec::new();
+    let mut ask = |loader: &mut Loader| {
+        let set = loader.load_unless(&mut |paths| {
+            asked.push(paths.len());
+            paths.iter().map(|path| path.ends_with("b.yaml")).collect()
+        });
+        names(&set).join(" ")
+    };
+    assert_eq!(ask(&mut directory.loader()), "a c", "each has its own answer");
+    // As long as a file may be, and one that is refused for its length without being read.
+    for (name, length) in [("a", 16 << 20), ("c", 17 << 20)] {
+        directory.write(&format!("{name}-.yaml"), vec![b'#'; length]);
+    }
+    assert_eq!(ask(&mut directory.loader()), "a c");
+    assert_eq!(asked, [3, 1, 4]);
 }
