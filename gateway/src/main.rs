@@ -9,12 +9,12 @@ mod host;
 mod kernel;
 mod lock;
 mod log;
-mod notify;
 mod outcome;
 mod published;
 mod reload;
 mod signals;
 mod status_store;
+mod systemd;
 mod watch;
 mod whole_file;
 

@@ -25,11 +25,11 @@ use crate::{
     kernel::KernelHalf,
     lock::Lock,
     log::{self, Said},
-    notify,
     outcome::Unbound,
     published::Shown,
     signals::Signals,
     status_store::StatusStore,
+    systemd,
     watch::Watch,
 };
 
@@ -146,7 +146,7 @@ impl Appliance {
         admin.start(Pages { registry: appliance.proxy.metrics().clone(), shown })?;
         appliance.put_in_force(desired);
         appliance.say_hello();
-        notify::ready(&appliance.summary());
+        systemd::ready(&appliance.summary());
         Ok(appliance)
     }
 
@@ -156,11 +156,11 @@ impl Appliance {
             match self.wait(&signals)? {
                 Wake::Stop => break,
                 Wake::Asked => {
-                    notify::reloading();
+                    systemd::reloading();
                     self.watch.start_afresh();
                     let other_tiers = self.kernel.look_again();
                     self.reload(other_tiers || !self.unbound.is_empty());
-                    notify::ready(&self.summary());
+                    systemd::ready(&self.summary());
                 }
                 Wake::Changed => self.reload(false),
                 Wake::Time => {
@@ -248,7 +248,7 @@ impl Appliance {
     fn stop(self, drain_timeout: Duration) {
         let open = self.proxy.open_connections();
         tracing::info!(open, timeout = ?drain_timeout, "stopping: what has begun is finished");
-        notify::stopping(&format!("draining {open} connections"));
+        systemd::stopping(&format!("draining {open} connections"));
         if self.proxy.drain(drain_timeout) {
             tracing::info!("stopped");
         } else {
