@@ -5,7 +5,7 @@ mod memory;
 use std::path::{Path, PathBuf};
 
 use manifest::{Diagnostic, Loader, ManifestSet};
-use translate::{HostFacts, Translation, translate};
+use translate::{EffectiveLimit, HostFacts, Translation, translate};
 
 use crate::{
     digest::{BEING_WRITTEN, Cache, Digests},
@@ -24,6 +24,8 @@ pub(crate) struct Desired {
     pub(crate) config: ir::Gateway,
     /// Of every object that has one.
     pub(crate) statuses: Vec<ObjectStatus>,
+    /// What decides which connections are served.
+    pub(crate) limits: Vec<EffectiveLimit>,
     /// What is wrong with the files.
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
@@ -79,8 +81,8 @@ impl Source {
         });
         self.files = Some(files.clone());
         let facts = HostFacts { addresses: host::addresses() };
-        let Translated { config, statuses, diagnostics } = translated(&set, &facts);
-        Desired { files, config, statuses, diagnostics }
+        let Translated { config, statuses, limits, diagnostics } = translated(&set, &facts);
+        Desired { files, config, statuses, limits, diagnostics }
     }
 }
 
@@ -91,6 +93,8 @@ pub(crate) struct Translated {
     pub(crate) config: ir::Gateway,
     /// Of every object that has one.
     pub(crate) statuses: Vec<ObjectStatus>,
+    /// What decides which connections are served.
+    pub(crate) limits: Vec<EffectiveLimit>,
     /// What is wrong with the files, those of the loader included.
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
@@ -102,10 +106,11 @@ pub(crate) fn check(paths: &[PathBuf]) -> Translated {
 }
 
 fn translated(set: &ManifestSet, facts: &HostFacts) -> Translated {
-    let Translation { gateway, statuses, diagnostics } = translate(set, facts);
+    let Translation { gateway, statuses, limits, diagnostics } = translate(set, facts);
     Translated {
         config: gateway,
         statuses: statuses.into_iter().map(ObjectStatus::from).collect(),
+        limits,
         diagnostics,
     }
 }

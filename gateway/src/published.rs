@@ -1,7 +1,6 @@
 //! What is in force, as `gateway status` and the admin page show it.
 
 use std::{
-    collections::BTreeMap,
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -10,6 +9,7 @@ use std::{
 
 use manifest::Diagnostic;
 use serde::{Deserialize, Serialize};
+use translate::EffectiveLimit;
 
 use crate::{digest::Digests, status_store::ObjectStatus, whole_file};
 
@@ -33,6 +33,9 @@ pub(crate) struct State {
     pub(crate) admin: SocketAddr,
     /// Each address that is listened on, with what enforces its limits.
     pub(crate) listeners: Vec<ListenerLine>,
+    /// What decides which connections are served, by listener, with who has said so.
+    #[serde(default)]
+    pub(crate) limits: Vec<LimitLine>,
     /// The kernel half in one line: tiers per interface, or why there is none.
     pub(crate) kernel: String,
     /// Digest of each file that was read.
@@ -51,6 +54,34 @@ pub(crate) struct ListenerLine {
     /// Why it does not listen; missing if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
+}
+
+/// One value that decides which connections a listener serves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LimitLine {
+    /// `namespace/gateway/listener`.
+    pub(crate) listener: String,
+    /// `spec.concurrentConnections.perSource.limit`.
+    pub(crate) field: String,
+    /// For people.
+    pub(crate) value: String,
+    /// `Kind namespace/name` of the policy.
+    pub(crate) policy: String,
+    /// `file:line:column`.
+    pub(crate) origin: String,
+}
+
+impl From<&EffectiveLimit> for LimitLine {
+    fn from(limit: &EffectiveLimit) -> Self {
+        let EffectiveLimit { listener, field, value, policy, origin } = limit;
+        Self {
+            listener: listener.to_string(),
+            field: (*field).to_owned(),
+            value: value.clone(),
+            policy: policy.to_string(),
+            origin: origin.to_string(),
+        }
+    }
 }
 
 /// A diagnostic as it is printed.
@@ -108,8 +139,6 @@ pub(crate) struct Published {
     pub(crate) config: Arc<ir::Gateway>,
     /// The objects' statuses.
     pub(crate) statuses: Vec<ObjectStatus>,
-    /// Connections per listener at the time of publishing are read from the metrics; this is what is configured.
-    pub(crate) limits: BTreeMap<String, u64>,
 }
 
 /// Where the reload loop puts what it has published, and the admin page finds it.

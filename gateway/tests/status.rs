@@ -77,3 +77,39 @@ fn an_address_in_use_is_a_condition() {
         (!status.contains("AddressNotUsable")).then_some(())
     });
 }
+
+#[test]
+fn limits_are_shown_with_who_has_set_them_and_where() {
+    let place = Place::new();
+    let port = free_port();
+    let policies = "---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: ClientTrafficPolicy
+metadata: {name: clients}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: eg}]
+  connection: {connectionLimit: {value: 70}}
+---
+apiVersion: gateway.internal/v1alpha1
+kind: ConnectionPolicy
+metadata: {name: sources}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: eg, sectionName: http}]
+  concurrentConnections:
+    perSource: {limit: 20}
+";
+    place.write("a.yaml", &(gateway_manifest(port) + policies));
+    let gateway = Gateway::start(&place);
+    let output = place.status(&["--wait"]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    for line in [
+        "limits default/eg/http: spec.connection.connectionLimit.value = 70  (ClientTrafficPolicy default/clients, a.yaml:20:",
+        "limits default/eg/http: spec.concurrentConnections.perSource.limit = 20 by peer  (ConnectionPolicy default/sources, a.yaml:28:",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    let (_, page) = gateway.get("/status");
+    let page: serde_json::Value = serde_json::from_str(&page).expect("JSON");
+    assert_eq!(page["state"]["limits"][1]["policy"], "ConnectionPolicy default/sources", "{page}");
+}

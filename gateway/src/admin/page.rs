@@ -66,7 +66,7 @@ impl Pages {
 }
 
 fn status(published: &Published) -> Value {
-    json!({ "state": published.state, "limits": published.limits, "objects": published.statuses })
+    json!({ "state": published.state, "objects": published.statuses })
 }
 
 fn config_dump(published: &Published) -> Value {

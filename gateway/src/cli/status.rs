@@ -17,7 +17,7 @@ use super::{
 use crate::{
     digest::Digests,
     lock::Lock,
-    published::{DiagnosticLine, State},
+    published::{DiagnosticLine, LimitLine, State},
     status_store::{self, Document},
 };
 
@@ -129,6 +129,9 @@ fn print_text(state: &State, documents: &[Document], running: bool, stale: &[Str
             let error =
                 listener.error.as_ref().map_or_else(String::new, |error| format!("  NOT BOUND: {error}"));
             println!("listens on {} for {}{error}", listener.address, listener.bind);
+        }
+        for LimitLine { listener, field, value, policy, origin } in &state.limits {
+            println!("limits {listener}: {field} = {value}  ({policy}, {origin})");
         }
         for line in &state.diagnostics {
             print_diagnostic(line);

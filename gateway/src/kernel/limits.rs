@@ -30,8 +30,11 @@ fn quota(bind: &Bind) -> QuotaId {
 /// Clear-text listeners of a port share the first one's count and limit. Which TLS listener a connection is for is
 /// known only later: the kernel lets in what all of them together may have, if all have a limit.
 fn most(bind: &Bind) -> Option<u64> {
-    let limit =
-        |listener: &std::sync::Arc<ir::Listener>| listener.client.connection.limit.map(|limit| limit.value);
+    // Who is over a limit with a delay is held, which the kernel cannot: it lets everybody in.
+    let limit = |listener: &std::sync::Arc<ir::Listener>| {
+        let limit = listener.client.connection.limit.filter(|limit| limit.close_delay.is_none());
+        limit.map(|limit| limit.value)
+    };
     match bind.protocol {
         Protocol::Http => bind.listeners.first().and_then(limit),
         Protocol::Https if bind.listeners.is_empty() => None,
@@ -52,13 +55,14 @@ mod tests {
     fn bind(protocol: Protocol, limits: &[Option<u64>]) -> Bind {
         let listener = |(number, limit): (usize, &Option<u64>)| {
             let mut client = ClientSettings::default();
-            client.connection.limit = limit.map(|value| ConnectionLimit { value });
+            client.connection.limit = limit.map(|value| ConnectionLimit { value, close_delay: None });
             let id = ListenerId(format!("default/eg/l{number}").into());
             Arc::new(Listener {
                 id,
                 hostname: None,
                 tls: None,
                 client: Arc::new(client),
+                connection: None,
                 hosts: Vec::new(),
                 broken: false,
             })
@@ -75,6 +79,19 @@ mod tests {
             client: Arc::default(),
             listeners: limits.iter().enumerate().map(listener).collect(),
         }
+    }
+
+    #[test]
+    fn a_limit_with_a_delay_is_for_user_space() {
+        let mut bind = bind(Protocol::Http, &[Some(5)]);
+        let mut listener = (*bind.listeners[0]).clone();
+        let mut client = (*listener.client).clone();
+        let delay = Some(std::time::Duration::from_secs(1));
+        client.connection.limit = Some(ConnectionLimit { value: 5, close_delay: delay });
+        listener.client = Arc::new(client);
+        bind.listeners = vec![Arc::new(listener)];
+        let config = ir::Gateway { binds: vec![bind], ..ir::Gateway::default() };
+        assert!(of(&config).values().all(|limit| limit.most.is_none()));
     }
 
     #[test]

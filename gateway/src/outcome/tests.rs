@@ -17,6 +17,7 @@ fn bind(addresses: &[&str]) -> Bind {
         tls: None,
         client: Arc::default(),
         hosts: Vec::new(),
+        connection: None,
         broken: false,
     };
     Bind {

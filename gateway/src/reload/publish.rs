@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use ir::SocketKey;
 use proxy::Prepared;
@@ -8,14 +8,14 @@ use crate::{
     clock,
     desired::Desired,
     outcome::{self, Unbound},
-    published::{DiagnosticLine, ListenerLine, Published, State},
+    published::{DiagnosticLine, LimitLine, ListenerLine, Published, State},
     status_store::ObjectStatus,
 };
 
 impl Appliance {
     /// Builds, binds, publishes and only then tells of it.
     pub(super) fn put_in_force(&mut self, desired: Desired) {
-        let Desired { files, mut config, mut statuses, diagnostics } = desired;
+        let Desired { files, mut config, mut statuses, limits, diagnostics } = desired;
         self.overrides.lay_over(&mut config.appliance);
         if self.generation > 0 {
             self.say_what_needs_a_restart(&config.appliance);
@@ -39,6 +39,7 @@ impl Appliance {
             config_dir: self.places.config_dir.clone(),
             admin: self.admin,
             listeners: self.listener_lines(&config),
+            limits: limits.iter().map(LimitLine::from).collect(),
             kernel: self.kernel.line(),
             files,
             diagnostics: diagnostics.iter().map(DiagnosticLine::from).collect(),
@@ -78,13 +79,7 @@ impl Appliance {
         if let Err(error) = state.write(&self.places.runtime_dir) {
             tracing::error!(%error, "cannot write what is in force to the runtime directory");
         }
-        let limits: BTreeMap<String, u64> = self
-            .proxy
-            .listener_states()
-            .into_iter()
-            .filter_map(|listener| Some((listener.id.to_string(), listener.connection_limit?)))
-            .collect();
-        self.shown.put(Published { state, config: Arc::clone(&self.config), statuses, limits });
+        self.shown.put(Published { state, config: Arc::clone(&self.config), statuses });
     }
 
     fn is_unbound(&self, key: &SocketKey) -> bool {

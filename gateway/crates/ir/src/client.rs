@@ -47,6 +47,10 @@ impl Default for ConnectionSettings {
 pub struct ConnectionLimit {
     /// At least 1.
     pub value: u64,
+    /// How long a connection over the limit is held before it is closed; `None`: it is refused at once. The
+    /// kernel cannot hold connections, so with it user space alone refuses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub close_delay: Option<std::time::Duration>,
 }
 
 /// `tcpKeepalive`: its presence sets SO_KEEPALIVE; absent members keep the kernel's values.

@@ -10,6 +10,7 @@
 
 mod appliance;
 mod client;
+mod connection;
 mod duration;
 mod filter;
 mod hostname;
@@ -28,6 +29,10 @@ pub use client::{
     ClientIpDetection, ClientSettings, ClientTimeouts, ConnectionLimit, ConnectionSettings, EscapedSlashes,
     HeaderSettings, Http2Settings, PathSettings, ProxyProtocol, RequestId, TcpKeepalive, TrustedForwarders,
     Underscores,
+};
+pub use connection::{
+    ConnectionRate, ConnectionRules, KeyedRate, PrefixLimit, RateUnit, RefusalAction, SourceKey, SourceLimit,
+    SourceNetworks, canonical_network,
 };
 pub use duration::{Duration, DurationError};
 pub use filter::{Filter, HeaderEdit, HeaderModifier};

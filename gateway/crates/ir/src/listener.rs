@@ -2,7 +2,7 @@ use std::{fmt, net::IpAddr, sync::Arc};
 
 use serde::Serialize;
 
-use crate::{Appliance, ClientSettings, Hostname, Tls, VirtualHost};
+use crate::{Appliance, ClientSettings, ConnectionRules, Hostname, Tls, VirtualHost};
 
 /// The whole desired state. Plain, comparable, printable; policies are already merged onto each listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -104,6 +104,9 @@ pub struct Listener {
     pub tls: Option<Tls>,
     /// The effective client policy.
     pub client: Arc<ClientSettings>,
+    /// The effective connection policy; `None`: there is none. On a clear-text port the first listener's holds for
+    /// all.
+    pub connection: Option<Arc<ConnectionRules>>,
     /// Sorted from the most specific hostname to none.
     pub hosts: Vec<VirtualHost>,
     /// True: a policy on this listener never was good, so every request is answered 500.

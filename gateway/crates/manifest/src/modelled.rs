@@ -65,6 +65,7 @@ pub(crate) static MODELLED: LazyLock<Vec<Modelled>> = LazyLock::new(|| {
         modelled::<kind::EndpointSlice>(),
         modelled::<kind::Backend>(),
         modelled::<kind::ClientTrafficPolicy>(),
+        modelled::<kind::ConnectionPolicy>(),
         modelled::<kind::Appliance>(),
     ]
 });
@@ -145,5 +146,6 @@ slots! {
     EndpointSlice: endpoint_slices,
     Backend: backends,
     ClientTrafficPolicy: client_traffic_policies,
+    ConnectionPolicy: connection_policies,
     Appliance: appliances,
 }

@@ -24,6 +24,8 @@ pub struct ManifestSet {
     pub backends: Vec<Object<kind::Backend>>,
     /// `gateway.envoyproxy.io`.
     pub client_traffic_policies: Vec<Object<kind::ClientTrafficPolicy>>,
+    /// `gateway.internal`.
+    pub connection_policies: Vec<Object<kind::ConnectionPolicy>>,
     /// `gateway.internal`, cluster-scoped; one is in force.
     pub appliances: Vec<Object<kind::Appliance>>,
     /// Objects of kinds that are known and not modelled.

@@ -209,6 +209,7 @@ mod tests {
         assert_compiles::<kind::HttpRoute>();
         assert_compiles::<kind::Backend>();
         assert_compiles::<kind::ClientTrafficPolicy>();
+        assert_compiles::<kind::ConnectionPolicy>();
         assert_compiles::<kind::Appliance>();
         assert_compiles::<kind::EndpointSlice>();
         assert_compiles::<kind::Service>();

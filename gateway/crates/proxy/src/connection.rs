@@ -1,6 +1,7 @@
 mod establish;
 mod preface;
 mod socket;
+mod turn_away;
 
 use std::{pin::Pin, rc::Rc};
 
@@ -12,9 +13,10 @@ use crate::{
     sources::Source,
     worker::Worker,
 };
-pub(crate) use establish::take_slot;
-use establish::{Established, Ready};
+use establish::{Established, Ready, Refused};
+pub(crate) use establish::{Known, admit};
 pub(crate) use socket::{ClientIo, Socket, reset_on_close};
+pub(crate) use turn_away::turn_away;
 
 /// What a protocol driver knows of the connection that it is given. Slots and metrics of the connection hang
 /// on its IO: dropping the IO closes the descriptor, then frees the slot.
@@ -71,8 +73,12 @@ pub(crate) async fn serve(worker: Rc<Worker>, cohort: Rc<Cohort>, socket: Socket
 async fn prepare(worker: Rc<Worker>, cohort: Rc<Cohort>, socket: Socket, source: Source) -> Option<Driver> {
     match establish::establish(&worker, &cohort, cohort.scope(), socket, source).await {
         Ok(established) => Some(drive(worker, established?)),
-        Err(refused) => {
-            refuse(&worker, &refused.scope, &refused.source, refused.refusal);
+        Err(Refused { refusal, scope, source, turned_away: None }) => {
+            refuse(&worker, &scope, &source, refusal);
+            None
+        }
+        Err(Refused { refusal, scope, source, turned_away: Some(socket) }) => {
+            turn_away(&worker, &cohort, &scope, &source, refusal, socket);
             None
         }
     }
@@ -99,6 +105,15 @@ pub(crate) fn refuse(worker: &Worker, scope: &Scope, source: &Source, refusal: R
     listener.metrics.refused(refusal);
     if let Some(format) = scope.snapshot().access_log {
         worker.access_log.refused(format, &listener.id, source, refusal);
+    }
+}
+
+/// Counts a connection that a dry run would have refused, and writes its line.
+fn would_refuse(worker: &Worker, scope: &Scope, source: &Source, refusal: Refusal) {
+    let listener = scope.listener_or_first();
+    listener.metrics.would_refuse(refusal);
+    if let Some(format) = scope.snapshot().access_log {
+        worker.access_log.would_refuse(format, &listener.id, source, refusal);
     }
 }
 

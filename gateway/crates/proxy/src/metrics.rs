@@ -17,7 +17,9 @@ mod upstream;
 use std::sync::Arc;
 
 use ir::{ListenerId, RuleId};
-use prometheus::{IntCounter, Registry, core::Collector};
+use prometheus::{IntCounter, IntGauge, Registry, core::Collector};
+
+use crate::slots::Tracked;
 
 pub use config::ConfigMetrics;
 use descriptors::DescriptorCollector;
@@ -28,7 +30,7 @@ use rule::RuleLabels;
 pub(crate) use rule::RuleMetrics;
 use series::{DurationCollector, Live, LiveCollector};
 pub use table::TABLE;
-use table::{ACCEPT_PAUSES, ACCESS_LOG_DROPPED, CONNECTION_PANICS};
+use table::{ACCEPT_PAUSES, ACCESS_LOG_DROPPED, CONNECTION_PANICS, TRACKED_SOURCES, TRACKED_SOURCES_EVICTED};
 pub(crate) use upstream::UpstreamMetrics;
 
 /// Every metric of the data plane.
@@ -37,6 +39,8 @@ pub(crate) struct Metrics {
     panics: IntCounter,
     accept_pauses: IntCounter,
     access_log_dropped: IntCounter,
+    tracked_sources: IntGauge,
+    tracked_sources_evicted: IntCounter,
     listeners: Live<ListenerId, ListenerMetrics>,
     rules: Live<RuleLabels, RuleMetrics>,
     upstreams: Live<Arc<str>, UpstreamMetrics>,
@@ -56,6 +60,8 @@ impl Metrics {
             panics: counter(&registry, CONNECTION_PANICS),
             accept_pauses: counter(&registry, ACCEPT_PAUSES),
             access_log_dropped: counter(&registry, ACCESS_LOG_DROPPED),
+            tracked_sources: gauge(&registry, TRACKED_SOURCES),
+            tracked_sources_evicted: counter(&registry, TRACKED_SOURCES_EVICTED),
             registry,
             listeners,
             rules,
@@ -83,6 +89,11 @@ impl Metrics {
         self.access_log_dropped.clone()
     }
 
+    /// A table of so many sources, which counts here.
+    pub(crate) fn tracked(&self, room: usize) -> Tracked {
+        Tracked::new(room, self.tracked_sources.clone(), self.tracked_sources_evicted.clone())
+    }
+
     /// The handles of a listener.
     pub(crate) fn listener(&self, id: &ListenerId) -> Arc<ListenerMetrics> {
         let unrouted = || {
@@ -108,6 +119,12 @@ fn counter(registry: &Registry, family: Family) -> IntCounter {
     let counter = IntCounter::new(family.name, family.help).expect("names in the table are well-formed");
     register(registry, counter.clone());
     counter
+}
+
+fn gauge(registry: &Registry, family: Family) -> IntGauge {
+    let gauge = IntGauge::new(family.name, family.help).expect("names in the table are well-formed");
+    register(registry, gauge.clone());
+    gauge
 }
 
 /// Registration fails only for a name that is taken, which a test over the table excludes.

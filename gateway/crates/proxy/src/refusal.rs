@@ -6,6 +6,18 @@ pub(crate) enum Refusal {
     OverConnectionLimit,
     /// The process has as many connections as `Appliance.maxConnections` allows.
     OverGlobalLimit,
+    /// The source is in the `deny` list of the listener's ConnectionPolicy.
+    SourceDenied,
+    /// The listener's ConnectionPolicy has an `allow` list, and the source is not in it.
+    SourceNotAllowed,
+    /// The source has as many connections as the listener's ConnectionPolicy allows it.
+    OverSourceLimit,
+    /// The source's network has as many connections as the listener's ConnectionPolicy allows it.
+    OverPrefixLimit,
+    /// The source opens connections faster than the listener's ConnectionPolicy allows it.
+    OverSourceRate,
+    /// Connections come faster than the listener's ConnectionPolicy allows.
+    OverListenerRate,
     /// A PROXY header from a peer that is no trusted sender.
     ProxyUntrusted,
     /// Bytes that begin like a PROXY header and are none.
@@ -28,9 +40,15 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     /// Every reason, for building metric handles ahead.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::OverConnectionLimit,
         Self::OverGlobalLimit,
+        Self::SourceDenied,
+        Self::SourceNotAllowed,
+        Self::OverSourceLimit,
+        Self::OverPrefixLimit,
+        Self::OverSourceRate,
+        Self::OverListenerRate,
         Self::ProxyUntrusted,
         Self::ProxyMalformed,
         Self::ProxyMissing,
@@ -47,6 +65,12 @@ impl Refusal {
         match self {
             Self::OverConnectionLimit => "over_connection_limit",
             Self::OverGlobalLimit => "over_global_limit",
+            Self::SourceDenied => "source_denied",
+            Self::SourceNotAllowed => "source_not_allowed",
+            Self::OverSourceLimit => "over_source_limit",
+            Self::OverPrefixLimit => "over_prefix_limit",
+            Self::OverSourceRate => "over_source_rate",
+            Self::OverListenerRate => "over_listener_rate",
             Self::ProxyUntrusted => "proxy_untrusted",
             Self::ProxyMalformed => "proxy_malformed",
             Self::ProxyMissing => "proxy_missing",

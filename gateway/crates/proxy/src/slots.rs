@@ -1,3 +1,8 @@
+mod bucket;
+mod gate;
+mod networks;
+mod tracked;
+
 use std::{
     net::SocketAddr,
     sync::{
@@ -7,6 +12,8 @@ use std::{
 };
 
 use crate::refusal::Refusal;
+pub(crate) use gate::{Gate, GateState, Passes, Stage};
+pub(crate) use tracked::Tracked;
 
 /// May this connection be served, and when is its slot free? One per listener, carried over reloads.
 ///

@@ -2,13 +2,14 @@ mod hosts;
 
 use std::{collections::HashMap, ops::Deref, rc::Rc, sync::Arc};
 
+use ipnet::IpNet;
 use ir::{AccessLogFormat, BindId, ClientSettings, Hostname, ListenerId, Protocol, SocketKey, UpstreamId};
 
 use crate::{
     carry::{Carry, UpstreamState},
     metrics::{ListenerMetrics, UpstreamMetrics},
     route::Router,
-    slots::Slots,
+    slots::{Gate, Slots},
     sources::TrustedSenders,
     tls::ServerTls,
 };
@@ -24,8 +25,6 @@ pub(crate) struct Snapshot {
     pub(crate) max_connections: u64,
     /// How access-log lines look; `None`: no access log.
     pub(crate) access_log: Option<AccessLogFormat>,
-    /// Whose PROXY headers are believed.
-    pub(crate) trusted_senders: TrustedSenders,
     /// What is bound. Referred to by index within one snapshot.
     pub(crate) binds: Vec<Bind>,
     sockets: HashMap<SocketKey, usize>,
@@ -39,6 +38,8 @@ pub(crate) struct Bind {
     pub(crate) protocol: Protocol,
     /// Settings of the time before a listener is known; on a clear-text port those of every listener.
     pub(crate) client: Arc<ClientSettings>,
+    /// Whose PROXY headers are believed: as the first listener's connection policy says, else the Appliance.
+    pub(crate) trusted_senders: TrustedSenders,
     /// At least one. Referred to by index within one snapshot.
     pub(crate) listeners: Vec<Listener>,
     hosts: HostIndex,
@@ -60,6 +61,8 @@ pub(crate) struct Listener {
     pub(crate) router: Router,
     /// Its connection count. On a clear-text port all listeners share the first one's.
     pub(crate) slots: Arc<dyn Slots>,
+    /// Its connection policy at work; `None`: nobody is refused by one. On a clear-text port the first one's holds.
+    pub(crate) gate: Option<Gate>,
     /// Its metric handles.
     pub(crate) metrics: Arc<ListenerMetrics>,
 }
@@ -100,7 +103,9 @@ impl Snapshot {
     /// Builds the tables of a configuration. Cannot fail: every leaf of `ir` is compiled already.
     pub(crate) fn build(config: Arc<ir::Gateway>, carry: &Carry, generation: u64) -> Self {
         let mut builder = Builder { carry, upstreams: HashMap::new() };
-        let binds: Vec<Bind> = config.binds.iter().map(|bind| Bind::build(bind, &mut builder)).collect();
+        let senders = &config.appliance.trusted_proxy_senders;
+        let binds: Vec<Bind> =
+            config.binds.iter().map(|bind| Bind::build(bind, senders, &mut builder)).collect();
         let mut sockets = HashMap::new();
         for (index, bind) in config.binds.iter().enumerate() {
             for key in &bind.sockets {
@@ -113,7 +118,6 @@ impl Snapshot {
             generation,
             max_connections: appliance.max_connections,
             access_log: appliance.access_log.then_some(appliance.log_format),
-            trusted_senders: TrustedSenders::new(&appliance.trusted_proxy_senders),
             binds,
             sockets,
             config,
@@ -127,7 +131,7 @@ impl Snapshot {
 }
 
 impl Bind {
-    fn build(bind: &ir::Bind, builder: &mut Builder<'_>) -> Self {
+    fn build(bind: &ir::Bind, senders: &[IpNet], builder: &mut Builder<'_>) -> Self {
         let shared = bind.listeners.first().filter(|_| bind.protocol == Protocol::Http);
         let listeners: Vec<Listener> = bind
             .listeners
@@ -140,10 +144,16 @@ impl Bind {
                 tls: listener.tls.as_ref().map(ServerTls::build),
                 router: Router::build(listener, builder),
                 slots: builder.carry.slots(&shared.unwrap_or(listener).id),
+                gate: listener.connection.as_ref().and_then(|rules| {
+                    Gate::build(rules, || builder.carry.gate(&shared.unwrap_or(listener).id))
+                }),
                 metrics: builder.carry.metrics.listener(&listener.id),
             })
             .collect();
+        let connection = bind.listeners.first().and_then(|listener| listener.connection.as_ref());
+        let own_senders = connection.and_then(|rules| rules.trusted_senders.as_deref());
         Self {
+            trusted_senders: TrustedSenders::new(own_senders.unwrap_or(senders)),
             id: bind.id.clone(),
             protocol: bind.protocol,
             client: Arc::clone(&bind.client),

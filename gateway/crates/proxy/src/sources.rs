@@ -62,7 +62,7 @@ pub(crate) async fn read_header(
     settings: ir::ProxyProtocol,
 ) -> Result<Option<Proxied>, Refusal> {
     let ir::ProxyProtocol { optional } = settings;
-    let trusted = scope.snapshot().trusted_senders.covers(peer.ip());
+    let trusted = scope.bind().trusted_senders.covers(peer.ip());
     let mut reader = HeaderReader::new(trusted, optional);
     loop {
         let read = socket.fill(buffer).await.map_err(|_| Refusal::Aborted)?;

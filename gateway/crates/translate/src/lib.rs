@@ -14,9 +14,11 @@
 mod attach;
 mod build;
 mod index;
+mod limits;
 mod report;
 mod status;
 mod translation;
 
+pub use limits::EffectiveLimit;
 pub use status::{ObjectStatus, Statuses};
 pub use translation::{HostFacts, Translation, translate};

@@ -4,8 +4,9 @@ use manifest::{Diagnostic, ManifestSet};
 
 use crate::{
     attach::{Classes, Policies, gateways, routes},
-    build::{ClientPolicies, Upstreams, appliances, backends, binds, rules},
+    build::{ClientPolicies, ConnectionPolicies, Governing, Upstreams, appliances, backends, binds, rules},
     index::Index,
+    limits::EffectiveLimit,
     report::Report,
     status::{Findings, Statuses, documents},
 };
@@ -33,6 +34,8 @@ pub struct Translation {
     pub gateway: ir::Gateway,
     /// Of every object that is ours and has one.
     pub statuses: Statuses,
+    /// What decides which connections are served, by listener, and who has said so.
+    pub limits: Vec<EffectiveLimit>,
     /// What is wrong, or worth knowing, the loader's diagnostics included. Sorted by file and place.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -45,13 +48,22 @@ pub fn translate(set: &ManifestSet, facts: &HostFacts) -> Translation {
 
     let classes = Classes::new(set, &appliance, &mut report);
     let gateways = gateways(set, &index, &classes, &appliance.addresses, facts, &mut report);
-    let policies = Policies::new(set, &gateways, &index, &mut report);
+    let policies = Policies::new(&set.client_traffic_policies, &gateways, &index, &mut report);
+    let connection_policies = Policies::new(&set.connection_policies, &gateways, &index, &mut report);
     let routes = routes(set, &gateways, &index, &mut report);
 
     let mut clients = ClientPolicies::new(&policies, &mut report);
+    let mut connections = ConnectionPolicies::new(&connection_policies, &mut report);
     let mut upstreams = Upstreams::new(&index);
     let rules: Vec<_> = routes.iter().map(|state| rules(state.route, &mut upstreams, &mut report)).collect();
-    let binds = binds(&gateways, &policies, &mut clients, &routes, &rules, &mut report);
+    let mut governing = Governing {
+        client: &policies,
+        clients: &mut clients,
+        connection: &connection_policies,
+        connections: &mut connections,
+    };
+    let binds = binds(&gateways, &mut governing, &routes, &rules, &mut report);
+    let limits = governing.limits(&gateways);
 
     let backends = backends(set);
     let statuses = documents(&Findings {
@@ -59,11 +71,13 @@ pub fn translate(set: &ManifestSet, facts: &HostFacts) -> Translation {
         gateways: &gateways,
         policies: &policies,
         clients: &clients,
+        connection_policies: &connection_policies,
+        connections: &connections,
         routes: &routes,
         rules: &rules,
         backends: &backends,
         appliances: &appliances,
     });
     let diagnostics = report.finish(set.diagnostics.clone());
-    Translation { gateway: ir::Gateway { appliance, binds }, statuses, diagnostics }
+    Translation { gateway: ir::Gateway { appliance, binds }, statuses, limits, diagnostics }
 }

@@ -239,9 +239,9 @@ pub struct ConnectionLimit {
     /// Most connections open at an instant, per listener.
     #[schemars(range(min = 1))]
     pub value: Option<u64>,
-    /// Holds a refused connection open for this long before it is closed.
-    #[schemars(extend("x-gateway-unserved" = "refused connections are closed at once"))]
-    pub close_delay: Option<Unserved>,
+    /// Holds a connection over the limit open for this long before it is closed; by default it is reset at once.
+    /// Held connections have a cap of their own; beyond it they are reset.
+    pub close_delay: Option<Duration>,
     /// Age at which a connection is drained.
     #[schemars(extend("x-gateway-unserved" = "the age of connections is not limited yet"))]
     pub max_connection_duration: Option<Unserved>,

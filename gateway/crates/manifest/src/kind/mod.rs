@@ -10,6 +10,7 @@ mod appliance;
 mod backend;
 mod client_traffic_policy;
 mod config_map;
+mod connection_policy;
 mod endpoint_slice;
 mod field;
 mod gateway;
@@ -29,6 +30,10 @@ pub use client_traffic_policy::{
     HttpTimeouts, Path, Timeouts, Tls, TlsVersionName, XForwardedFor,
 };
 pub use config_map::ConfigMap;
+pub use connection_policy::{
+    ClientCidrs, ConcurrentConnections, ConnectionAction, ConnectionActionType, ConnectionPolicy,
+    ConnectionRates, ListenerProxyProtocol, PerPrefix, PerSource, Rate,
+};
 pub use endpoint_slice::{AddressType, EndpointConditions, EndpointPort, EndpointSlice, SliceEndpoint};
 pub use field::{FieldError, Kind, UNSERVED, Unserved};
 pub use gateway::{

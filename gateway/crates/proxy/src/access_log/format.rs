@@ -16,17 +16,18 @@ pub(super) fn request(line: &mut String, format: AccessLogFormat, record: &Recor
     }
 }
 
-/// Writes the line of a refused connection, with its line end.
+/// Writes the line of a refused connection, or of one that a dry run would have refused, with its line end. `verdict`:
+/// which of both, and why.
 pub(super) fn refused(
     line: &mut String,
     format: AccessLogFormat,
     (now, listener): (SystemTime, &str),
     source: &Source,
-    refusal: Refusal,
+    verdict: (&'static str, Refusal),
 ) {
     match format {
-        AccessLogFormat::Text => text::refused(line, now, listener, source, refusal),
-        AccessLogFormat::Json => json::refused(line, now, listener, source, refusal),
+        AccessLogFormat::Text => text::refused(line, now, listener, source, verdict),
+        AccessLogFormat::Json => json::refused(line, now, listener, source, verdict),
     }
 }
 

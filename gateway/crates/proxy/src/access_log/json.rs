@@ -76,13 +76,19 @@ fn route(line: &mut String, record: &Record, names: &Names<'_>) {
 
 /// The keys of a refused connection's object: `time`, `client`, `peer`, `local`, `refused` (the reason),
 /// `listener`.
-pub(super) fn refused(line: &mut String, now: SystemTime, listener: &str, source: &Source, refusal: Refusal) {
+pub(super) fn refused(
+    line: &mut String,
+    now: SystemTime,
+    listener: &str,
+    source: &Source,
+    (verdict, refusal): (&'static str, Refusal),
+) {
     line.push('{');
     raw(line, "time", Timestamp(now));
     raw(line, "client", source.client().ip());
     raw(line, "peer", source.peer);
     raw(line, "local", source.local);
-    raw(line, "refused", refusal.reason());
+    raw(line, verdict, refusal.reason());
     raw(line, "listener", listener);
     line.push_str("}\n");
 }

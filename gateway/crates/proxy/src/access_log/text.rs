@@ -68,8 +68,14 @@ pub(super) fn request(line: &mut String, record: &Record, names: &Names<'_>) {
 }
 
 /// `2026-11-24T12:31:46.123Z 192.0.2.1:4711 refused over_connection_limit listener=default/eg/web`
-pub(super) fn refused(line: &mut String, now: SystemTime, listener: &str, source: &Source, refusal: Refusal) {
-    print(line, format_args!("{} {} refused {}", Timestamp(now), source.client(), refusal.reason()));
+pub(super) fn refused(
+    line: &mut String,
+    now: SystemTime,
+    listener: &str,
+    source: &Source,
+    (verdict, refusal): (&'static str, Refusal),
+) {
+    print(line, format_args!("{} {} {} {}", Timestamp(now), source.client(), verdict, refusal.reason()));
     pair(line, "listener", listener);
     if source.proxied.is_some() {
         pair(line, "peer", source.peer);

@@ -14,6 +14,10 @@ use prometheus::IntCounter;
 use super::{Names, Record, Sink, format};
 use crate::{refusal::Refusal, sources::Source};
 
+/// What has become of a connection that a policy refuses: its word in a line.
+const REFUSED: &str = "refused";
+const WOULD_REFUSE: &str = "would_refuse";
+
 /// Bytes that may wait in one worker's pipe. What comes on top is dropped and counted: a reader that stalls
 /// costs lines, never traffic.
 const PIPE_LIMIT: usize = 1 << 20;
@@ -101,7 +105,20 @@ impl Writer {
         source: &Source,
         refusal: Refusal,
     ) {
-        self.line(|line| format::refused(line, format, (SystemTime::now(), &listener.0), source, refusal));
+        let place = (SystemTime::now(), &*listener.0);
+        self.line(|line| format::refused(line, format, place, source, (REFUSED, refusal)));
+    }
+
+    /// Writes the line of a connection that a dry run would have refused.
+    pub(crate) fn would_refuse(
+        &self,
+        format: AccessLogFormat,
+        listener: &ListenerId,
+        source: &Source,
+        refusal: Refusal,
+    ) {
+        let place = (SystemTime::now(), &*listener.0);
+        self.line(|line| format::refused(line, format, place, source, (WOULD_REFUSE, refusal)));
     }
 
     /// True: a line goes somewhere, so making a record is worth its while.

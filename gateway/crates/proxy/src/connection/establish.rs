@@ -8,9 +8,14 @@ use tokio::{
 };
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
-use super::{Socket, TlsInfo, preface::Preface};
+use super::{Socket, TlsInfo, preface::Preface, would_refuse};
 use crate::{
-    cohort::Cohort, refusal::Refusal, slots::Slot, snapshot::Scope, sources::Source, worker::Worker,
+    cohort::Cohort,
+    refusal::Refusal,
+    slots::{Slot, Stage},
+    snapshot::Scope,
+    sources::Source,
+    worker::Worker,
 };
 
 /// How long PROXY header, handshake and preface may take together.
@@ -42,6 +47,8 @@ pub(super) struct Refused {
     pub(super) refusal: Refusal,
     pub(super) scope: Scope,
     pub(super) source: Source,
+    /// Its socket, where a limit or a policy has refused it, which may have a wish how it ends.
+    pub(super) turned_away: Option<Socket>,
 }
 
 /// Takes a connection from accept to its first request. `None`: the client closed, or stayed idle, before
@@ -59,16 +66,23 @@ pub(super) async fn establish(
         let header = crate::sources::read_header(&mut socket, &mut buffered, &scope, source.peer, settings);
         match timeout_at(deadline, header).await.unwrap_or(Err(Refusal::Timeout)) {
             Ok(proxied) => source.proxied = proxied,
-            Err(refusal) => return Err(Refused { refusal, scope, source }),
+            Err(refusal) => return Err(Refused { refusal, scope, source, turned_away: None }),
+        }
+        if socket.has_listener()
+            && let Err(refusal) = admit(worker, &mut socket, &scope, &source, Known::Source)
+        {
+            return Err(Refused { refusal, scope, source, turned_away: Some(socket) });
         }
     }
     match scope.bind().protocol {
         Protocol::Http => clear_text(cohort, scope, socket, buffered, source, deadline).await,
         Protocol::Https => {
-            let mut phase = Handshake { worker, cohort, scope, source };
+            let mut phase = Handshake { worker, cohort, scope, source, turned_away: None };
             match timeout_at(deadline, phase.run(socket, buffered)).await.unwrap_or(Err(Refusal::Timeout)) {
                 Ok(established) => Ok(Some(established)),
-                Err(refusal) => Err(Refused { refusal, scope: phase.scope, source }),
+                Err(refusal) => {
+                    Err(Refused { refusal, scope: phase.scope, source, turned_away: phase.turned_away })
+                }
             }
         }
     }
@@ -100,10 +114,15 @@ async fn clear_text(
     let ready = match http2 {
         Ok(Ok(true)) => Ready::Http2(socket),
         Ok(Ok(false)) => Ready::Http1(socket),
-        Ok(Err(_)) => return Err(Refused { refusal: Refusal::Aborted, scope: cohort.scope(), source }),
-        Err(_) => return Err(Refused { refusal: Refusal::Timeout, scope: cohort.scope(), source }),
+        Ok(Err(_)) => return Err(ended(cohort, source, Refusal::Aborted)),
+        Err(_) => return Err(ended(cohort, source, Refusal::Timeout)),
     };
     Ok(Some(Established { ready, buffered, source, tls: None, cohort: Rc::clone(cohort) }))
+}
+
+/// A clear-text connection that has come to nothing.
+fn ended(cohort: &Cohort, source: Source, refusal: Refusal) -> Refused {
+    Refused { refusal, scope: cohort.scope(), source, turned_away: None }
 }
 
 /// Waits for a client's first bytes, at most `until` (`None`: as long as it takes). False: there will be none.
@@ -154,6 +173,8 @@ struct Handshake<'a> {
     /// Gains its listener with the SNI.
     scope: Scope,
     source: Source,
+    /// Where a limit or a policy has refused the connection: its socket.
+    turned_away: Option<Socket>,
 }
 
 impl Handshake<'_> {
@@ -174,8 +195,11 @@ impl Handshake<'_> {
         let listener = self.scope.listener_or_first();
         let config = listener.tls.as_ref().and_then(|tls| tls.config_for(hello.alpn()));
         let config = config.ok_or(Refusal::TlsIncompatible)?;
-        if !start.io.has_listener() {
-            take_slot(&mut start.io, &self.scope, &self.source)?;
+        if !start.io.has_listener()
+            && let Err(refusal) = admit(self.worker, &mut start.io, &self.scope, &self.source, Known::Both)
+        {
+            self.turned_away = Some(start.io);
+            return Err(refusal);
         }
         let io = start.into_stream(config).await.map_err(|error| classify(&error, Refusal::TlsHandshake))?;
         let is_http2 = io.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -188,20 +212,59 @@ impl Handshake<'_> {
     }
 }
 
-/// Takes the listener's slot, or makes the socket answer with a reset.
-pub(crate) fn take_slot(socket: &mut Socket, scope: &Scope, source: &Source) -> Result<(), Refusal> {
-    let listener = scope.listener_or_first();
-    let limit = listener.client.connection.limit.map(|limit| limit.value);
-    match Slot::take(&listener.slots, limit, source.peer, source.local) {
-        Ok(slot) => {
-            socket.belongs_to(slot, &listener.metrics);
-            Ok(())
-        }
-        Err(refusal) => {
-            socket.reset_on_close();
-            Err(refusal)
+/// What is known of a connection when it asks to be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Its peer; a PROXY header may follow.
+    Peer,
+    /// Its source too, now.
+    Source,
+    /// Both at once: no header is read, or it was read before the listener was known.
+    Both,
+}
+
+impl Known {
+    fn stages(self) -> &'static [Stage] {
+        match self {
+            Self::Peer => &[Stage::Accepted],
+            Self::Source => &[Stage::Identified],
+            Self::Both => &[Stage::Accepted, Stage::Identified],
         }
     }
+}
+
+/// May this connection be served by its listener? Asks the listener's connection policy by what is known, and takes
+/// the listener's slot if it is not taken yet.
+pub(crate) fn admit(
+    worker: &Worker,
+    socket: &mut Socket,
+    scope: &Scope,
+    source: &Source,
+    known: Known,
+) -> Result<(), Refusal> {
+    let listener = scope.listener_or_first();
+    if let Some(gate) = &listener.gate {
+        for stage in known.stages() {
+            let passes = socket.passes();
+            if passes.waved_through {
+                break;
+            }
+            match gate.admit(*stage, source, passes) {
+                Ok(()) => {}
+                Err(refusal) if gate.rules().dry_run => {
+                    passes.free();
+                    passes.waved_through = true;
+                    would_refuse(worker, scope, source, refusal);
+                }
+                Err(refusal) => return Err(refusal),
+            }
+        }
+    }
+    if !socket.has_listener() {
+        let limit = listener.client.connection.limit.map(|limit| limit.value);
+        socket.belongs_to(Slot::take(&listener.slots, limit, source.peer, source.local)?, &listener.metrics);
+    }
+    Ok(())
 }
 
 /// A fatal alert `unrecognized_name` in a record of its own, in the clear: nothing is encrypted before

@@ -16,7 +16,11 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use crate::{metrics::ListenerMetrics, slots::Slot, worker::Worker};
+use crate::{
+    metrics::ListenerMetrics,
+    slots::{Passes, Slot},
+    worker::Worker,
+};
 
 /// An accepted connection's descriptor, with what it holds as long as it is open. The fields drop in this
 /// order: the descriptor is closed before its slots are free, so that a limit counts open descriptors.
@@ -24,6 +28,7 @@ pub(crate) struct Socket {
     stream: TcpStream,
     _open: Option<Open>,
     _listener: Option<Slot>,
+    passes: Option<Box<Passes>>,
     _global: Slot,
     _descriptor: Descriptor,
     unread: BytesMut,
@@ -43,6 +48,7 @@ impl Socket {
             stream,
             _open: None,
             _listener: None,
+            passes: None,
             _global: global,
             _descriptor: Descriptor(worker),
             unread: BytesMut::new(),
@@ -59,6 +65,36 @@ impl Socket {
     /// True once [`Socket::belongs_to`] was called.
     pub(crate) fn has_listener(&self) -> bool {
         self._listener.is_some()
+    }
+
+    /// What the connection has taken of its listener's connection policy.
+    pub(crate) fn passes(&mut self) -> &mut Passes {
+        self.passes.get_or_insert_default()
+    }
+
+    /// The connection is refused and held: it is no listener's any more, and takes the place of a held one in place
+    /// of one that is served.
+    pub(crate) fn hold(&mut self, held: Slot) {
+        self._open = None;
+        self._listener = None;
+        self.passes = None;
+        self._global = held;
+        self.unread = BytesMut::new();
+    }
+
+    /// Reads and forgets until the client closes. A client that sends more than [`DISCARDED`] is not read on, so that
+    /// it costs no more than that.
+    pub(crate) async fn discard(&mut self) {
+        let mut scratch = BytesMut::new();
+        let mut left = DISCARDED;
+        while left > 0 {
+            match self.fill(&mut scratch).await {
+                Ok(0) | Err(_) => return,
+                Ok(read) => left = left.saturating_sub(read),
+            }
+            scratch.clear();
+        }
+        std::future::pending().await
     }
 
     /// Waits for bytes without holding a buffer, then reads some. `Ok(0)`: the client has closed.
@@ -102,6 +138,9 @@ impl ClientIo for TlsStream<Socket> {
         self.get_ref().0.reset_on_close();
     }
 }
+
+/// What a refused client may send while it is held.
+const DISCARDED: usize = 64 << 10;
 
 /// What a first read may take: more than a usual request head or ClientHello.
 const READ_SIZE: usize = 8 << 10;

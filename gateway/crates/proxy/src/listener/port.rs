@@ -19,7 +19,7 @@ use tokio::{
 
 use crate::{
     cohort::Cohort,
-    connection::{self, Socket, refuse, reset_on_close, take_slot},
+    connection::{self, Known, Socket, admit, refuse, reset_on_close, turn_away},
     slots::Slot,
     sources::Source,
     worker::Worker,
@@ -123,8 +123,8 @@ impl Port {
         Queue::More
     }
 
-    /// Takes the slots of an accepted connection, then serves it in a task of its own; without a slot it is
-    /// reset.
+    /// Takes the slots of an accepted connection, then serves it in a task of its own; a refused
+    /// one is turned away.
     fn admit(&self, worker: &Rc<Worker>, stream: OwnedFd, peer: SocketAddr) {
         let cohort = self.cohort();
         let scope = cohort.scope();
@@ -146,9 +146,9 @@ impl Port {
         let mut socket = Socket::new(stream, global, Rc::clone(worker));
         // Which of several TLS listeners it is for is known only with its ClientHello.
         let is_settled = scope.bind().protocol == Protocol::Http || scope.bind().listeners.len() == 1;
-        if is_settled && let Err(refusal) = take_slot(&mut socket, &scope, &source) {
-            drop(socket);
-            return refuse(worker, &scope, &source, refusal);
+        let known = if scope.bind().client.proxy_protocol.is_some() { Known::Peer } else { Known::Both };
+        if is_settled && let Err(refusal) = admit(worker, &mut socket, &scope, &source, known) {
+            return turn_away(worker, &cohort, &scope, &source, refusal, socket);
         }
         tokio::task::spawn_local(connection::serve(Rc::clone(worker), cohort, socket, source));
     }

@@ -32,6 +32,8 @@ table! {
         "Connections that ended by a fault of the gateway's own; anything but 0 is a bug."
     CONNECTIONS_ACCEPTED Counter "gateway_connections_accepted_total" ["listener"]
         "Client connections that got past accept."
+    CONNECTIONS_DRY_RUN Counter "gateway_connections_dry_run_refused_total" ["listener" "tier" "reason"]
+        "Connections that were served and would have been refused, but for `dryRun`."
     CONNECTIONS_OPEN Gauge "gateway_connections_open" ["listener"]
         "Client connections past accept and not yet closed."
     CONNECTIONS_REFUSED Counter "gateway_connections_refused_total" ["listener" "tier" "reason"]
@@ -48,6 +50,10 @@ table! {
         "From the first byte of a request's header to the last byte of its response."
     REQUESTS Counter "gateway_requests_total" ["listener" "route" "rule" "code"]
         "Requests answered, by class of status code; `none`: the client left before a status was sent."
+    TRACKED_SOURCES Gauge "gateway_tracked_sources" []
+        "Addresses and networks that connection policies keep track of."
+    TRACKED_SOURCES_EVICTED Counter "gateway_tracked_sources_evicted_total" []
+        "Tracked sources that were forgotten to make room for others."
     UPSTREAM_CONNECTIONS_OPEN Gauge "gateway_upstream_connections_open" ["upstream"]
         "Connections to a backend's endpoints, idle ones included."
     UPSTREAM_FAILURES Counter "gateway_upstream_failures_total" ["upstream" "reason"]

@@ -28,6 +28,7 @@ fn every_family_is_in_the_table_and_the_table_is_in_order() {
     let config = ConfigMetrics::new(metrics.registry());
     let handles = (metrics.listener(&listener()), metrics.rule(&listener(), &rule(0, None)));
     handles.0.refused(Refusal::Timeout);
+    handles.0.would_refuse(Refusal::OverSourceLimit);
     handles.1.observe(Some(StatusCode::OK), Duration::ZERO);
     let upstream = metrics.upstream(&"Service default/tea:80".into());
     upstream.failed("UF");
@@ -71,6 +72,7 @@ fn tls_gateway(certificate: ir::CertifiedKey) -> ir::Gateway {
         tls: Some(tls),
         client: Arc::clone(&client),
         hosts: Vec::new(),
+        connection: None,
         broken: false,
     };
     let bind = ir::Bind {

@@ -34,6 +34,7 @@ fn snapshot(hosts: Vec<VirtualHost>) -> Snapshot {
         tls: None,
         client: Arc::clone(&client),
         hosts,
+        connection: None,
         broken: false,
     };
     let bind = Bind {

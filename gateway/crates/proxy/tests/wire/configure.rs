@@ -92,6 +92,7 @@ pub fn listener(
         tls,
         client: Arc::clone(client),
         hosts: backend.map(virtual_host).into_iter().collect(),
+        connection: None,
         broken: false,
     })
 }
@@ -119,7 +120,7 @@ fn virtual_host(backend: SocketAddr) -> VirtualHost {
 
 pub fn limit(value: u64) -> ClientSettings {
     let mut client = ClientSettings::default();
-    client.connection.limit = Some(ConnectionLimit { value });
+    client.connection.limit = Some(ConnectionLimit { value, close_delay: None });
     client
 }
 

@@ -3,6 +3,7 @@
 mod backend;
 mod client;
 mod configure;
+mod connection_policy;
 mod floods;
 mod forwarding;
 mod frames;

@@ -81,7 +81,15 @@ fn listeners_of_a_port_are_chosen_by_host() {
         let rule = rule(name, Vec::new(), to(echo.address));
         let id = ListenerId(format!("default/eg/{name}").into());
         let hosts = vec![host(None, vec![(prefix("/"), rule)])];
-        Arc::new(Listener { id, hostname, tls: None, client: Arc::clone(&client), hosts, broken: false })
+        Arc::new(Listener {
+            id,
+            hostname,
+            tls: None,
+            client: Arc::clone(&client),
+            connection: None,
+            hosts,
+            broken: false,
+        })
     };
     let bind = Bind {
         id: bind_id("web"),

@@ -61,6 +61,7 @@ pub fn bind(socket: SocketKey, client: ClientSettings, hosts: Vec<VirtualHost>) 
         tls: None,
         client: Arc::clone(&client),
         hosts,
+        connection: None,
         broken: false,
     };
     Bind {

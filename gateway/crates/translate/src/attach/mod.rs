@@ -16,3 +16,4 @@ pub(crate) use gateways::{GatewayState, gateways};
 pub(crate) use listeners::{ListenerState, ROUTE_KIND};
 pub(crate) use policies::{Ancestor, ListenerPlace, Policies, PolicyState};
 pub(crate) use routes::{Parent, RouteState, routes};
+pub(crate) use targets::TargetedPolicy;

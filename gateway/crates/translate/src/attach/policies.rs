@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
 
 use ir::Protocol;
-use manifest::{ManifestSet, Object, Severity, did_you_mean, kind::ClientTrafficPolicy};
+use manifest::{Object, Severity, did_you_mean};
 
 use super::{
     GatewayState,
-    targets::{Target, targets},
+    targets::{Target, TargetedPolicy, targets},
 };
 use crate::{
     index::{Index, seniority},
@@ -16,10 +16,10 @@ use crate::{
 /// A listener: place of its Gateway among those that are ours, place in the Gateway.
 pub(crate) type ListenerPlace = (usize, usize);
 
-/// A ClientTrafficPolicy and what became of it at each of its targets.
+/// A policy and what became of it at each of its targets.
 #[derive(Debug)]
-pub(crate) struct PolicyState<'a> {
-    pub(crate) policy: &'a Object<ClientTrafficPolicy>,
+pub(crate) struct PolicyState<'a, P> {
+    pub(crate) policy: &'a Object<P>,
     pub(crate) ancestors: Vec<Ancestor<'a>>,
 }
 
@@ -40,27 +40,27 @@ pub(crate) struct Ancestor<'a> {
     pub(crate) governs: Vec<ListenerPlace>,
 }
 
-/// Every policy, from the oldest to the youngest, and what governs each listener.
+/// Every policy of a kind, from the oldest to the youngest, and what governs each listener.
 #[derive(Debug)]
-pub(crate) struct Policies<'a> {
-    pub(crate) policies: Vec<PolicyState<'a>>,
+pub(crate) struct Policies<'a, P> {
+    pub(crate) policies: Vec<PolicyState<'a, P>>,
     /// The place of the policy that governs a listener.
     pub(crate) effective: BTreeMap<ListenerPlace, usize>,
 }
 
-impl<'a> Policies<'a> {
+impl<'a, P: TargetedPolicy> Policies<'a, P> {
     /// Attaches all policies: first those of single listeners, then those of whole Gateways, each from the
     /// oldest to the youngest. What is claimed is claimed before anyone asks whether the policy is any good.
     pub(crate) fn new(
-        set: &'a ManifestSet,
+        objects: &'a [Object<P>],
         gateways: &[GatewayState<'a>],
         index: &Index<'a>,
         report: &mut Report,
     ) -> Self {
-        let mut objects: Vec<_> = set.client_traffic_policies.iter().collect();
+        let mut objects: Vec<_> = objects.iter().collect();
         objects.sort_by_key(|policy| seniority(policy));
         let mut attachment = Attachment { gateways, sections: BTreeMap::new(), whole: BTreeMap::new() };
-        let mut policies: Vec<PolicyState<'a>> =
+        let mut policies: Vec<PolicyState<'a, P>> =
             objects.into_iter().map(|policy| PolicyState { policy, ancestors: Vec::new() }).collect();
         for state in &mut policies {
             state.ancestors = find(state.policy, gateways, index, report);
@@ -86,8 +86,8 @@ impl<'a> Policies<'a> {
 }
 
 /// The ancestors of a policy: its targets, but for Gateways that are left to another controller.
-fn find<'a>(
-    policy: &'a Object<ClientTrafficPolicy>,
+fn find<'a, P: TargetedPolicy>(
+    policy: &'a Object<P>,
     gateways: &[GatewayState<'a>],
     index: &Index<'a>,
     report: &mut Report,
@@ -136,14 +136,14 @@ fn missing_section(gateway: &GatewayState<'_>, section: Option<&str>) -> Option<
 }
 
 /// Who has claimed what so far.
-struct Attachment<'s, 'a> {
+struct Attachment<'s, 'a, P> {
     gateways: &'s [GatewayState<'a>],
-    sections: BTreeMap<ListenerPlace, &'a Object<ClientTrafficPolicy>>,
-    whole: BTreeMap<usize, &'a Object<ClientTrafficPolicy>>,
+    sections: BTreeMap<ListenerPlace, &'a Object<P>>,
+    whole: BTreeMap<usize, &'a Object<P>>,
 }
 
-impl<'a> Attachment<'_, 'a> {
-    fn settle(&mut self, policy: &'a Object<ClientTrafficPolicy>, ancestor: &mut Ancestor<'a>) {
+impl<'a, P: TargetedPolicy> Attachment<'_, 'a, P> {
+    fn settle(&mut self, policy: &'a Object<P>, ancestor: &mut Ancestor<'a>) {
         let (Some(gateway), None) = (ancestor.gateway, &ancestor.refusal) else { return };
         let state = &self.gateways[gateway];
         let listener = ancestor
@@ -155,12 +155,7 @@ impl<'a> Attachment<'_, 'a> {
         }
     }
 
-    fn settle_section(
-        &mut self,
-        policy: &'a Object<ClientTrafficPolicy>,
-        ancestor: &mut Ancestor<'a>,
-        place: ListenerPlace,
-    ) {
+    fn settle_section(&mut self, policy: &'a Object<P>, ancestor: &mut Ancestor<'a>, place: ListenerPlace) {
         let listeners = &self.gateways[place.0].listeners;
         let mine = &listeners[place.1];
         if let Some(older) = self.sections.get(&place) {
@@ -179,9 +174,10 @@ impl<'a> Attachment<'_, 'a> {
         if mine.protocol == Some(Protocol::Http) && !sharing.is_empty() {
             let message = format!(
                 "Port {} in clear text is shared with {}, and a connection belongs to all of them: target the \
-                 whole Gateway. Until then this listener has no client policy at all.",
+                 whole Gateway. Until then this listener has no {} policy at all.",
                 mine.spec.port,
-                sharing.join(", ")
+                sharing.join(", "),
+                P::OF
             );
             ancestor.refusal = Some((PolicyReason::Invalid, message));
             return;
@@ -189,12 +185,7 @@ impl<'a> Attachment<'_, 'a> {
         ancestor.governs.push(place);
     }
 
-    fn settle_whole(
-        &mut self,
-        policy: &'a Object<ClientTrafficPolicy>,
-        ancestor: &mut Ancestor<'a>,
-        gateway: usize,
-    ) {
+    fn settle_whole(&mut self, policy: &'a Object<P>, ancestor: &mut Ancestor<'a>, gateway: usize) {
         if let Some(older) = self.whole.get(&gateway) {
             ancestor.refusal = Some(conflict(older, "Gateway", ancestor.name));
             return;
@@ -214,7 +205,8 @@ impl<'a> Attachment<'_, 'a> {
             let (sections, policies): (Vec<&str>, Vec<String>) = overriding.into_iter().unzip();
             // The first half is Envoy Gateway's own sentence.
             let message = format!(
-                "There are existing ClientTrafficPolicies that are overriding these sections [{}]: {}.",
+                "There are existing {} that are overriding these sections [{}]: {}.",
+                P::PLURAL,
                 sections.join(" "),
                 policies.join(", ")
             );
@@ -223,12 +215,14 @@ impl<'a> Attachment<'_, 'a> {
     }
 }
 
-fn conflict(older: &Object<ClientTrafficPolicy>, what: &str, gateway: &str) -> (PolicyReason, String) {
+fn conflict<P: TargetedPolicy>(older: &Object<P>, what: &str, gateway: &str) -> (PolicyReason, String) {
     // The first half is Envoy Gateway's own sentence.
     let message = format!(
-        "Unable to target {what} {gateway}, another ClientTrafficPolicy has already attached to it: {}/{} (the \
-         older one holds, equal ages go by namespace and name).",
-        older.id.namespace, older.id.name
+        "Unable to target {what} {gateway}, another {} has already attached to it: {}/{} (the older one holds, \
+         equal ages go by namespace and name).",
+        P::KIND,
+        older.id.namespace,
+        older.id.name
     );
     (PolicyReason::Conflicted, message)
 }

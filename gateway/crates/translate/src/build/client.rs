@@ -2,27 +2,20 @@ use ir::{
     ClientIpDetection, ClientSettings, ClientTimeouts, ConnectionLimit, ConnectionSettings, HeaderSettings,
     Http2Settings, PathSettings, ProxyProtocol, Quantity, RequestId, TcpKeepalive, TrustedForwarders,
 };
-use manifest::{Object, Severity, SpecState, kind};
+use manifest::{Object, SpecState, kind};
 
-use super::tls::{TlsPolicy, tls_policy};
-use crate::{
-    attach::Policies,
-    report::{Report, ended},
-    status::{PolicyReason, Reason},
+use super::{
+    notes::{Notes, Remarks},
+    tls::{TlsPolicy, tls_policy},
 };
+use crate::{attach::Policies, report::Report};
 
 /// What a ClientTrafficPolicy comes to, wherever it is attached.
 #[derive(Debug, Default)]
 pub(crate) struct ClientPolicy {
     pub(crate) settings: std::sync::Arc<ClientSettings>,
     pub(crate) tls: TlsPolicy,
-    /// Not empty: every listener that it governs answers 500.
-    pub(crate) errors: Vec<String>,
-    /// Not empty: every TLS listener that it governs answers 500.
-    pub(crate) tls_errors: Vec<String>,
-    /// Served, but not all that was asked for.
-    pub(crate) warnings: Vec<String>,
-    pub(crate) deprecated: Vec<String>,
+    pub(crate) remarks: Remarks,
 }
 
 /// One for each policy, in the same order.
@@ -30,64 +23,31 @@ pub(crate) struct ClientPolicy {
 pub(crate) struct ClientPolicies(pub(crate) Vec<ClientPolicy>);
 
 impl ClientPolicies {
-    pub(crate) fn new(policies: &Policies<'_>, report: &mut Report) -> Self {
+    pub(crate) fn new(policies: &Policies<'_, kind::ClientTrafficPolicy>, report: &mut Report) -> Self {
         Self(policies.policies.iter().map(|state| client_policy(state.policy, report)).collect())
     }
 }
+
+/// What is noted while a ClientTrafficPolicy is read.
+pub(super) type ClientNotes<'r, 'a> = Notes<'r, 'a, kind::ClientTrafficPolicy>;
 
 fn client_policy(policy: &Object<kind::ClientTrafficPolicy>, report: &mut Report) -> ClientPolicy {
     let spec = match &policy.spec {
         SpecState::Good(spec) | SpecState::Stale(spec, _) => spec,
         SpecState::Refused(why) => {
-            return ClientPolicy {
-                errors: vec![ended(format!("Never was good: {why}"))],
-                ..ClientPolicy::default()
-            };
+            return ClientPolicy { remarks: Remarks::never_good(why), ..ClientPolicy::default() };
         }
     };
-    let mut notes =
-        Notes { policy, report, errors: Vec::new(), warnings: Vec::new(), deprecated: Vec::new() };
+    let mut notes = Notes::new(policy, report);
     let settings = settings(spec, &mut notes);
-    let errors = std::mem::take(&mut notes.errors);
+    let errors = notes.errors_so_far();
     let tls = spec.tls.as_ref().map(|tls| tls_policy(tls, &mut notes)).unwrap_or_default();
-    let Notes { errors: tls_errors, warnings, deprecated, .. } = notes;
-    ClientPolicy { settings: settings.into(), tls, errors, tls_errors, warnings, deprecated }
+    let noted = notes.remarks();
+    let remarks = Remarks { errors, tls_errors: noted.errors, ..noted };
+    ClientPolicy { settings: settings.into(), tls, remarks }
 }
 
-/// What is noted while a policy is read, in its conditions and, with the place, among the diagnostics.
-pub(super) struct Notes<'r, 'a> {
-    policy: &'a Object<kind::ClientTrafficPolicy>,
-    report: &'r mut Report,
-    errors: Vec<String>,
-    warnings: Vec<String>,
-    deprecated: Vec<String>,
-}
-
-impl Notes<'_, '_> {
-    pub(super) fn error(&mut self, path: &str, message: String) {
-        self.report.add(Severity::Error, self.policy, path, PolicyReason::Invalid.text(), message.clone());
-        self.errors.push(ended(format!("{path}: {message}")));
-    }
-
-    pub(super) fn warning(&mut self, path: &str, message: String) {
-        self.report.add(Severity::Warning, self.policy, path, PolicyReason::Warnings.text(), message.clone());
-        self.warnings.push(ended(format!("{path}: {message}")));
-    }
-
-    fn deprecated(&mut self, path: &str, instead: &str) {
-        let message = format!("is deprecated, use {instead}");
-        self.report.add(
-            Severity::Warning,
-            self.policy,
-            path,
-            PolicyReason::DeprecatedField.text(),
-            message.clone(),
-        );
-        self.deprecated.push(format!("{path} {message}."));
-    }
-}
-
-fn settings(spec: &kind::ClientTrafficPolicy, notes: &mut Notes<'_, '_>) -> ClientSettings {
+fn settings(spec: &kind::ClientTrafficPolicy, notes: &mut ClientNotes<'_, '_>) -> ClientSettings {
     let kind::ClientTrafficPolicy {
         target_ref,
         target_refs: _,
@@ -131,7 +91,7 @@ fn settings(spec: &kind::ClientTrafficPolicy, notes: &mut Notes<'_, '_>) -> Clie
     }
 }
 
-fn connection_settings(spec: &kind::Connection, notes: &mut Notes<'_, '_>) -> ConnectionSettings {
+fn connection_settings(spec: &kind::Connection, notes: &mut ClientNotes<'_, '_>) -> ConnectionSettings {
     let kind::Connection {
         connection_limit,
         buffer_limit,
@@ -150,12 +110,15 @@ fn connection_settings(spec: &kind::Connection, notes: &mut Notes<'_, '_>) -> Co
             default.buffer_limit
         }
     };
-    let limit = connection_limit.and_then(|limit| limit.value).map(|value| ConnectionLimit { value });
+    let limit = connection_limit.and_then(|limit| {
+        let close_delay = limit.close_delay.and_then(ir::Duration::limit);
+        Some(ConnectionLimit { value: limit.value?, close_delay })
+    });
     ConnectionSettings { limit, buffer_limit }
 }
 
 /// The kernel knows whole seconds only; less than one means its own value.
-fn whole_seconds(keepalive: TcpKeepalive, notes: &mut Notes<'_, '_>) -> TcpKeepalive {
+fn whole_seconds(keepalive: TcpKeepalive, notes: &mut ClientNotes<'_, '_>) -> TcpKeepalive {
     let mut whole = |name: &str, value: Option<ir::Duration>| {
         let seconds = value?.std().as_secs();
         if seconds == 0 {
@@ -202,7 +165,7 @@ fn timeouts(spec: Option<kind::HttpTimeouts>) -> ClientTimeouts {
     }
 }
 
-fn header_settings(spec: &kind::Headers, notes: &mut Notes<'_, '_>) -> HeaderSettings {
+fn header_settings(spec: &kind::Headers, notes: &mut ClientNotes<'_, '_>) -> HeaderSettings {
     let kind::Headers {
         with_underscores_action,
         request_id,
@@ -228,7 +191,7 @@ fn header_settings(spec: &kind::Headers, notes: &mut Notes<'_, '_>) -> HeaderSet
 /// What a window may be: RFC 9113 §6.9.2, with Envoy's lower bound.
 const WINDOW: std::ops::RangeInclusive<u64> = 65_535..=2_147_483_647;
 
-fn http2_settings(spec: &kind::Http2, notes: &mut Notes<'_, '_>) -> Http2Settings {
+fn http2_settings(spec: &kind::Http2, notes: &mut ClientNotes<'_, '_>) -> Http2Settings {
     let kind::Http2 {
         initial_stream_window_size,
         initial_connection_window_size,

@@ -4,7 +4,7 @@ use manifest::{
     kind::{self, TlsVersionName},
 };
 
-use super::client::Notes;
+use super::client::ClientNotes;
 use crate::attach::ListenerState;
 
 /// `spec.tls` of a ClientTrafficPolicy.
@@ -41,7 +41,7 @@ impl TlsPolicy {
     }
 }
 
-pub(super) fn tls_policy(spec: &kind::Tls, notes: &mut Notes<'_, '_>) -> TlsPolicy {
+pub(super) fn tls_policy(spec: &kind::Tls, notes: &mut ClientNotes<'_, '_>) -> TlsPolicy {
     let kind::Tls {
         min_version,
         max_version,
@@ -87,7 +87,7 @@ pub(super) fn tls_policy(spec: &kind::Tls, notes: &mut Notes<'_, '_>) -> TlsPoli
     }
 }
 
-fn cipher_suites(names: &[String], notes: &mut Notes<'_, '_>) -> CipherSuites {
+fn cipher_suites(names: &[String], notes: &mut ClientNotes<'_, '_>) -> CipherSuites {
     let mut suites = Vec::new();
     let mut unserved = Vec::new();
     let mut unknown = false;
@@ -122,7 +122,7 @@ fn cipher_suites(names: &[String], notes: &mut Notes<'_, '_>) -> CipherSuites {
 }
 
 /// What is offered must be spoken; an empty list switches ALPN off.
-fn alpn(names: &[String], notes: &mut Notes<'_, '_>) -> Vec<Box<str>> {
+fn alpn(names: &[String], notes: &mut ClientNotes<'_, '_>) -> Vec<Box<str>> {
     let path = "spec.tls.alpnProtocols";
     let (spoken, unspoken): (Vec<&str>, Vec<&str>) =
         names.iter().map(String::as_str).partition(|name| SPOKEN.contains(name));

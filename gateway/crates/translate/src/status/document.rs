@@ -1,11 +1,14 @@
-use manifest::{Object, ObjectId, SpecState, kind::Kind};
+use manifest::{
+    Object, ObjectId, SpecState,
+    kind::{ClientTrafficPolicy, ConnectionPolicy, Kind},
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Condition, ConditionType, StaleReason};
 use crate::{
     attach::{ClassState, GatewayState, Policies, RouteState},
-    build::{ApplianceState, BackendState, ClientPolicies, RouteRules},
+    build::{ApplianceState, BackendState, ClientPolicies, ConnectionPolicies, RouteRules},
     report::ended,
 };
 
@@ -38,8 +41,10 @@ pub type Statuses = Vec<ObjectStatus>;
 pub(crate) struct Findings<'f, 'a> {
     pub(crate) classes: Vec<&'f ClassState<'a>>,
     pub(crate) gateways: &'f [GatewayState<'a>],
-    pub(crate) policies: &'f Policies<'a>,
+    pub(crate) policies: &'f Policies<'a, ClientTrafficPolicy>,
     pub(crate) clients: &'f ClientPolicies,
+    pub(crate) connection_policies: &'f Policies<'a, ConnectionPolicy>,
+    pub(crate) connections: &'f ConnectionPolicies,
     pub(crate) routes: &'f [RouteState<'a>],
     pub(crate) rules: &'f [RouteRules],
     pub(crate) backends: &'f [BackendState<'a>],
@@ -61,7 +66,10 @@ pub(crate) fn documents(findings: &Findings<'_, '_>) -> Statuses {
             .filter_map(|(route, rules)| route::document(findings, route, rules)),
     );
     let policies = findings.policies.policies.iter().zip(&findings.clients.0);
-    statuses.extend(policies.filter_map(|(policy, client)| policy::document(findings, policy, client)));
+    statuses
+        .extend(policies.filter_map(|(policy, client)| policy::document(findings, policy, &client.remarks)));
+    let policies = findings.connection_policies.policies.iter().zip(&findings.connections.0);
+    statuses.extend(policies.filter_map(|(policy, own)| policy::document(findings, policy, &own.remarks)));
     statuses.sort_by(|a, b| a.id.cmp(&b.id));
     statuses
 }

@@ -25,6 +25,7 @@ fn shuffle(set: &mut ManifestSet, swaps: &[(Index, Index)]) {
         endpoint_slices,
         backends,
         client_traffic_policies,
+        connection_policies,
         appliances,
         unmodelled,
         diagnostics,
@@ -39,6 +40,7 @@ fn shuffle(set: &mut ManifestSet, swaps: &[(Index, Index)]) {
     swap(endpoint_slices, swaps);
     swap(backends, swaps);
     swap(client_traffic_policies, swaps);
+    swap(connection_policies, swaps);
     swap(appliances, swaps);
     swap(unmodelled, swaps);
     swap(diagnostics, swaps);

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 
 use ir::{Action, BackendChoice, BackendTarget, Bind, Listener, Matcher, PathMatch, RuleEntry, VirtualHost};
 use serde_json::{Map, Value, json};
-use translate::Translation;
+use translate::{EffectiveLimit, Translation};
 
 /// The IR, the status of every object, and the diagnostics, as YAML.
 pub fn rendered(translation: &Translation) -> String {
-    let Translation { gateway, statuses, diagnostics } = translation;
+    let Translation { gateway, statuses, limits, diagnostics } = translation;
     let mut out = Map::new();
     if let Some(appliance) = without_defaults(&json!(gateway.appliance), &json!(ir::Appliance::default())) {
         out.insert("appliance".to_owned(), appliance);
@@ -18,8 +18,16 @@ pub fn rendered(translation: &Translation) -> String {
     let statuses: Map<String, Value> =
         statuses.iter().map(|status| (status.id.to_string(), readable(&status.status))).collect();
     out.insert("statuses".to_owned(), Value::Object(statuses));
+    if !limits.is_empty() {
+        out.insert("limits".to_owned(), limits.iter().map(limit).collect());
+    }
     out.insert("diagnostics".to_owned(), diagnostics.iter().map(|one| json!(one.to_string())).collect());
     serde_yaml::to_string(&Value::Object(out)).expect("plain data")
+}
+
+fn limit(limit: &EffectiveLimit) -> Value {
+    let EffectiveLimit { listener, field, value, policy, origin } = limit;
+    json!(format!("{listener}: {field} = {value} ({policy}, {origin})"))
 }
 
 fn bind(bind: &Bind) -> Value {
@@ -37,7 +45,7 @@ fn bind(bind: &Bind) -> Value {
 }
 
 fn listener(listener: &Listener, shared: &ir::ClientSettings) -> Value {
-    let Listener { id, hostname, tls, client, hosts, broken } = listener;
+    let Listener { id, hostname, tls, client, connection, hosts, broken } = listener;
     let mut out = Map::new();
     out.insert("id".to_owned(), json!(id));
     if let Some(hostname) = hostname {
@@ -56,6 +64,10 @@ fn listener(listener: &Listener, shared: &ir::ClientSettings) -> Value {
     if **client != *shared {
         let own = without_defaults(&json!(client), &json!(ir::ClientSettings::default()));
         out.insert("client".to_owned(), own.unwrap_or_else(|| json!("defaults")));
+    }
+    if let Some(connection) = connection {
+        let set = without_defaults(&json!(connection), &json!(ir::ConnectionRules::default()));
+        out.insert("connection".to_owned(), set.unwrap_or_else(|| json!("defaults")));
     }
     if *broken {
         out.insert("broken".to_owned(), json!(true));

@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 
-use manifest::kind::{Backend, ClientTrafficPolicy, Gateway, GatewayClass, HttpRoute, Kind, UNSERVED};
+use manifest::kind::{
+    Backend, ClientTrafficPolicy, ConnectionPolicy, Gateway, GatewayClass, HttpRoute, Kind, UNSERVED,
+};
 use serde_json::Value;
 use translate::{ObjectStatus, translate};
 
@@ -86,4 +88,5 @@ fn every_known_field_that_is_not_served_is_a_warning_with_its_path() {
     assert_warned::<HttpRoute>(&statuses);
     assert_warned::<Backend>(&statuses);
     assert!(unserved_fields::<GatewayClass>().is_empty(), "then it needs a case too");
+    assert!(unserved_fields::<ConnectionPolicy>().is_empty(), "then it needs a case too");
 }

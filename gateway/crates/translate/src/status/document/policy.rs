@@ -5,16 +5,16 @@ use serde_json::{Map, Value};
 
 use super::{Findings, ObjectStatus, condition_list, mapping, of, stale};
 use crate::{
-    attach::{Ancestor, ListenerPlace, PolicyState},
-    build::ClientPolicy,
+    attach::{Ancestor, ListenerPlace, PolicyState, TargetedPolicy},
+    build::Remarks,
     status::{Condition, ConditionType, PolicyReason, with_warning},
 };
 
 /// `None`: no target of the policy is ours.
-pub(super) fn document(
+pub(super) fn document<P: TargetedPolicy>(
     findings: &Findings<'_, '_>,
-    state: &PolicyState<'_>,
-    client: &ClientPolicy,
+    state: &PolicyState<'_, P>,
+    remarks: &Remarks,
 ) -> Option<ObjectStatus> {
     let object = state.policy;
     let ancestors: Vec<Value> = state
@@ -22,7 +22,7 @@ pub(super) fn document(
         .iter()
         .map(|ancestor| {
             let controller = ancestor.gateway.map(|gateway| findings.gateways[gateway].controller);
-            let conditions = conditions(findings, state, ancestor, client);
+            let conditions = conditions(findings, state, ancestor, remarks);
             mapping([
                 ("ancestorRef", reference(ancestor, &object.id.namespace)),
                 ("controllerName", controller.unwrap_or(ir::CONTROLLER_NAME).into()),
@@ -46,14 +46,14 @@ fn reference(ancestor: &Ancestor<'_>, namespace: &str) -> Value {
     Value::Object(out)
 }
 
-fn conditions(
+fn conditions<P: TargetedPolicy>(
     findings: &Findings<'_, '_>,
-    state: &PolicyState<'_>,
+    state: &PolicyState<'_, P>,
     ancestor: &Ancestor<'_>,
-    client: &ClientPolicy,
+    remarks: &Remarks,
 ) -> Vec<Condition> {
     use ConditionType::{Accepted, Overridden};
-    let ClientPolicy { settings: _, tls: _, errors, tls_errors, warnings, deprecated } = client;
+    let Remarks { errors, tls_errors, warnings, deprecated } = remarks;
     let mut conditions = Vec::new();
     let errors: Vec<&str> = errors.iter().chain(tls_errors).map(String::as_str).collect();
     conditions.push(match &ancestor.refusal {
@@ -67,7 +67,7 @@ fn conditions(
             Condition::new(Accepted, true, PolicyReason::Accepted, message)
         }
         None => {
-            let broken = broken_listeners(findings, ancestor, client);
+            let broken = broken_listeners(findings, ancestor, remarks);
             Condition::new(Accepted, false, PolicyReason::Invalid, format!("{}{broken}", errors.join(" ")))
         }
     });
@@ -96,12 +96,12 @@ fn listeners(findings: &Findings<'_, '_>, ancestor: &Ancestor<'_>) -> String {
 }
 
 /// What becomes of the listeners that a policy with errors governs.
-fn broken_listeners(findings: &Findings<'_, '_>, ancestor: &Ancestor<'_>, client: &ClientPolicy) -> String {
+fn broken_listeners(findings: &Findings<'_, '_>, ancestor: &Ancestor<'_>, remarks: &Remarks) -> String {
     let is_tls = |place: &ListenerPlace| findings.gateways[place.0].listeners[place.1].spec.tls.is_some();
     let broken: Vec<&str> = ancestor
         .governs
         .iter()
-        .filter(|place| !client.errors.is_empty() || is_tls(place))
+        .filter(|place| remarks.break_listener(is_tls(place)))
         .map(|place| name(findings, *place))
         .collect();
     if broken.is_empty() { String::new() } else { format!(" Requests get 500 on: {}.", broken.join(", ")) }

@@ -1,0 +1,124 @@
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use ir::{
+    ConnectionRate, ConnectionRules, KeyedRate, PrefixLimit, RefusalAction, SourceKey, SourceLimit,
+    SourceNetworks, canonical_network,
+};
+use manifest::{
+    Object, SpecState,
+    kind::{self, ConnectionActionType},
+};
+
+use super::notes::{Notes, Remarks};
+use crate::{attach::Policies, report::Report};
+
+/// What a ConnectionPolicy comes to, wherever it is attached.
+#[derive(Debug, Default)]
+pub(crate) struct ConnectionPolicy {
+    pub(crate) rules: Arc<ConnectionRules>,
+    pub(crate) remarks: Remarks,
+}
+
+/// One for each policy, in the same order.
+#[derive(Debug)]
+pub(crate) struct ConnectionPolicies(pub(crate) Vec<ConnectionPolicy>);
+
+impl ConnectionPolicies {
+    pub(crate) fn new(policies: &Policies<'_, kind::ConnectionPolicy>, report: &mut Report) -> Self {
+        Self(policies.policies.iter().map(|state| connection_policy(state.policy, report)).collect())
+    }
+}
+
+fn connection_policy(policy: &Object<kind::ConnectionPolicy>, report: &mut Report) -> ConnectionPolicy {
+    match &policy.spec {
+        SpecState::Good(spec) | SpecState::Stale(spec, _) => {
+            let mut notes = Notes::new(policy, report);
+            let rules = rules(spec, &mut notes);
+            ConnectionPolicy { rules: rules.into(), remarks: notes.remarks() }
+        }
+        SpecState::Refused(why) => {
+            ConnectionPolicy { remarks: Remarks::never_good(why), ..ConnectionPolicy::default() }
+        }
+    }
+}
+
+fn rules(
+    spec: &kind::ConnectionPolicy,
+    notes: &mut Notes<'_, '_, kind::ConnectionPolicy>,
+) -> ConnectionRules {
+    let kind::ConnectionPolicy {
+        target_refs: _,
+        key,
+        client_cidrs,
+        concurrent_connections,
+        connection_rate,
+        proxy_protocol,
+        action,
+        dry_run,
+    } = spec;
+    let policy_key = key.unwrap_or_default();
+    let kind::ConcurrentConnections { per_source, per_prefix } = concurrent_connections.unwrap_or_default();
+    let kind::ConnectionRates { per_listener, per_source: source_rate } = connection_rate.unwrap_or_default();
+    let trusted_senders = proxy_protocol.as_ref().and_then(|proxy| proxy.trusted_senders.as_deref());
+    ConnectionRules {
+        networks: client_cidrs.as_ref().map(|cidrs| networks(cidrs, policy_key)).unwrap_or_default(),
+        per_source: per_source
+            .map(|kind::PerSource { limit, key }| SourceLimit { limit, key: key.unwrap_or(policy_key) }),
+        per_prefix: per_prefix.map(|limit| prefix_limit(limit, policy_key)),
+        source_rate: source_rate.map(|rate| keyed_rate(rate, policy_key)),
+        listener_rate: per_listener.map(|rate| keyed_rate(rate, policy_key)),
+        trusted_senders: trusted_senders.map(canonical),
+        action: action.map(|action| refusal_action(action, notes)).unwrap_or_default(),
+        dry_run: dry_run.unwrap_or_default(),
+    }
+}
+
+fn networks(spec: &kind::ClientCidrs, policy_key: SourceKey) -> SourceNetworks {
+    let kind::ClientCidrs { deny, allow, exempt, key } = spec;
+    SourceNetworks {
+        deny: canonical(deny.as_deref().unwrap_or_default()),
+        allow: canonical(allow.as_deref().unwrap_or_default()),
+        exempt: canonical(exempt.as_deref().unwrap_or_default()),
+        key: key.unwrap_or(policy_key),
+    }
+}
+
+fn canonical(networks: &[IpNet]) -> Vec<IpNet> {
+    networks.iter().copied().map(canonical_network).collect()
+}
+
+fn prefix_limit(spec: kind::PerPrefix, policy_key: SourceKey) -> PrefixLimit {
+    let kind::PerPrefix { limit, ipv4_prefix_length, ipv6_prefix_length, key } = spec;
+    PrefixLimit {
+        limit,
+        ipv4_prefix_length: ipv4_prefix_length.unwrap_or(24),
+        ipv6_prefix_length: ipv6_prefix_length.unwrap_or(64),
+        key: key.unwrap_or(policy_key),
+    }
+}
+
+fn keyed_rate(spec: kind::Rate, policy_key: SourceKey) -> KeyedRate {
+    let kind::Rate { connections, unit, burst, key } = spec;
+    let rate =
+        ConnectionRate { connections, unit: unit.unwrap_or_default(), burst: burst.unwrap_or(connections) };
+    KeyedRate { rate, key: key.unwrap_or(policy_key) }
+}
+
+fn refusal_action(
+    spec: kind::ConnectionAction,
+    notes: &mut Notes<'_, '_, kind::ConnectionPolicy>,
+) -> RefusalAction {
+    let kind::ConnectionAction { kind, close_delay } = spec;
+    match kind {
+        ConnectionActionType::Reset => RefusalAction::Reset,
+        ConnectionActionType::Drop => {
+            let message = "user space refuses by this policy, and what it refuses is reset, not dropped";
+            notes.warning("spec.action.type", message.to_owned());
+            RefusalAction::Drop
+        }
+        ConnectionActionType::CloseAfterDelay => {
+            RefusalAction::CloseAfterDelay(close_delay.map(ir::Duration::std).unwrap_or_default())
+        }
+    }
+}
