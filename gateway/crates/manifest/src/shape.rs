@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use regex::Regex;
 use schemars::JsonSchema;
@@ -21,7 +21,7 @@ pub(crate) type ShapeId = usize;
 #[derive(Debug, Default)]
 pub(crate) struct Shape {
     pub(crate) kinds: Vec<NodeKind>,
-    pub(crate) properties: HashMap<String, ShapeId>,
+    pub(crate) properties: BTreeMap<String, ShapeId>,
     pub(crate) required: Vec<String>,
     /// No other fields than `properties`.
     pub(crate) closed: bool,
@@ -55,7 +55,7 @@ pub(crate) enum NodeKind {
 impl Shapes {
     pub(crate) fn of<T: JsonSchema>() -> Self {
         let schema = schemars::schema_for!(T).to_value();
-        let mut compiler = Compiler { root: &schema, all: Vec::new(), named: HashMap::new() };
+        let mut compiler = Compiler { root: &schema, all: Vec::new(), named: BTreeMap::new() };
         let root = compiler.compile(&schema);
         Self { all: compiler.all, root }
     }
@@ -72,7 +72,7 @@ impl Shapes {
 struct Compiler<'a> {
     root: &'a Json,
     all: Vec<Shape>,
-    named: HashMap<&'a str, ShapeId>,
+    named: BTreeMap<&'a str, ShapeId>,
 }
 
 impl<'a> Compiler<'a> {
