@@ -4,6 +4,7 @@
 mod admin;
 mod backend;
 mod check;
+mod docs;
 mod harness;
 mod lifecycle;
 mod reload;

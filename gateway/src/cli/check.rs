@@ -54,7 +54,7 @@ impl Check {
             }
         }
         let checked = desired::check(&self.paths);
-        let Translated { config: _, statuses, diagnostics } = &checked;
+        let Translated { config: _, statuses, diagnostics, limits: _ } = &checked;
         let complaints: Vec<(&ObjectStatus, Vec<Complaint>)> = statuses
             .iter()
             .map(|status| (status, unsaid(status, diagnostics)))
