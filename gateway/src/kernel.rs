@@ -4,7 +4,7 @@
 mod board;
 mod limits;
 
-use std::path::PathBuf;
+use std::{num::NonZeroU32, path::PathBuf};
 
 use anyhow::{Result, bail, ensure};
 use bpf::{Hook, Interfaces, Kernel, Options};
@@ -12,6 +12,10 @@ use ir::{KernelMode, KernelSettings, KernelTier};
 use prometheus::Registry;
 
 use board::Board;
+
+/// Resets that a processor sends in a second: about a tenth of its time. A flood of SYNs from forged senders is not
+/// sent on to those beyond that.
+const RESETS_PER_SECOND: NonZeroU32 = NonZeroU32::new(100_000).expect("it is not zero");
 
 /// The kernel half of one appliance.
 #[derive(Debug)]
@@ -134,7 +138,9 @@ impl KernelHalf {
         }
         let started = wanted(&self.settings).and_then(|interfaces| {
             let (object_dir, pin_dir) = (self.object_dir.clone(), self.pin_dir.clone());
-            Kernel::start(&Options { object_dir, pin_dir, interfaces }).map_err(|error| error.to_string())
+            let resets_per_second = RESETS_PER_SECOND;
+            Kernel::start(&Options { object_dir, pin_dir, interfaces, resets_per_second })
+                .map_err(|error| error.to_string())
         });
         self.state = match started {
             Ok(kernel) => State::AtWork(Box::new(kernel)),

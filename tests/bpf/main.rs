@@ -4,10 +4,12 @@
 mod counting;
 mod differential;
 mod frame;
+mod handshake;
 mod object;
 mod pinning;
 mod programs;
 mod refusing;
 mod reset;
 mod site;
+mod tap;
 mod verdict;

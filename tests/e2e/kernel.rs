@@ -53,7 +53,7 @@ fn the_kernel_half_follows_the_appliance_and_ends_with_it() {
     let mut held = cafe.connect().expect("below the limit");
     assert_eq!(held.get("cafe.example.com", "/").expect("served").status, 200);
     assert!(tier(&cafe, "tc"));
-    assert_eq!(second(&cafe), "dropped");
+    assert_eq!(second(&cafe), "refused");
     cafe.place.write("appliance.yaml", &appliance("{interfaces: [gw0, none0]}"));
     wait::until("XDP takes over", || tier(&cafe, "xdp").then_some(()));
     assert_eq!(second(&cafe), "refused", "the count is what it was");
@@ -69,7 +69,7 @@ fn the_kernel_half_follows_the_appliance_and_ends_with_it() {
     assert_eq!(held.get("cafe.example.com", "/").expect("nothing of it touches a connection").status, 200);
     drop(held);
     wait::until("the slot is free", || (second(&cafe) == "served").then_some(()));
-    assert_eq!(pins(&cafe.place), ["v1"]);
+    assert_eq!(pins(&cafe.place), ["v2"]);
     cafe.gateway.signal(Signal::SIGTERM);
     assert!(cafe.gateway.wait(), "an orderly end");
     assert_eq!(pins(&cafe.place), Vec::<String>::new());

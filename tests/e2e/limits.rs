@@ -113,8 +113,8 @@ fn xdp_answers_the_connection_over_the_limit_with_a_reset() {
 }
 
 #[test]
-fn tc_drops_the_connection_over_the_limit() {
-    held_and_freed(&TC, Outcome::Dropped);
+fn tc_answers_the_connection_over_the_limit_with_a_reset() {
+    held_and_freed(&TC, Outcome::Reset);
 }
 
 #[test]

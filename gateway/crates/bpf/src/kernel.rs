@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf};
 
 use aya::{Ebpf, EbpfLoader, programs::SockOps};
 use ebpf_common::names;
@@ -23,6 +23,8 @@ pub struct Options {
     pub pin_dir: PathBuf,
     /// Where clients come in.
     pub interfaces: Interfaces,
+    /// Most resets that a processor sends in a second; further segments are refused without an answer.
+    pub resets_per_second: NonZeroU32,
 }
 
 /// The kernel half at work. Dropping it leaves everything pinned as it is, as a crash does; [`Kernel::detach`]
@@ -47,6 +49,8 @@ impl Kernel {
         let netns = netns::cookie()?;
         let mut loader = EbpfLoader::new();
         loader.override_global(names::NETNS, &netns, true);
+        let interval = 1_000_000_000 / u64::from(options.resets_per_second.get());
+        loader.override_global(names::RESET_INTERVAL, &interval, true);
         let paths: Vec<_> = pins.maps().map(|(name, ..)| (name, pins.path(name))).collect();
         for (name, path) in &paths {
             loader.map_pin_path(name, path.as_path());

@@ -96,7 +96,7 @@ pub enum KernelTier {
     /// Before the network stack; answers with a reset.
     #[serde(rename = "XDP")]
     Xdp,
-    /// At the entrance of the network stack; drops.
+    /// At the entrance of the network stack; answers with a reset.
     #[serde(rename = "TC")]
     Tc,
 }
