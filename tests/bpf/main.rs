@@ -3,6 +3,7 @@
 
 mod counting;
 mod differential;
+mod foreign;
 mod frame;
 mod handshake;
 mod object;

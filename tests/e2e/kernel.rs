@@ -93,3 +93,36 @@ fn what_is_required_and_does_not_work_is_why_it_does_not_start() {
     gateway.signal(Signal::SIGTERM);
     assert!(gateway.wait(), "an orderly end");
 }
+
+/// Without named interfaces: those that carry the listeners' addresses, also those that come later; never the
+/// loopback for a wildcard.
+#[test]
+fn interfaces_are_chosen_by_the_addresses_that_listeners_are_bound_to() {
+    let Some(cafe) = Cafe::open(&[("appliance.yaml", appliance("{}")), ("limit.yaml", limited())], &[])
+    else {
+        return;
+    };
+    let held = cafe.connect().expect("below the limit");
+    assert!(tier(&cafe, "xdp"));
+    assert_eq!(second(&cafe), "refused");
+    let tiers = |interface: &str| {
+        ["xdp", "tc", "accept"].map(|name| {
+            let labels = [&*format!("interface=\"{interface}\""), &*format!("tier=\"{name}\"")];
+            cafe.metric("gateway_kernel_tier", &labels)
+        })
+    };
+    assert_eq!(tiers("lo"), [0.0; 3], "the wildcard does not mean it");
+    let log = cafe.gateway.log();
+    assert!(log.contains("XDP on gw0; chosen by the addresses that listeners are bound to"), "{log}");
+    cafe.wire.gateway.ip("link add gw1 type veth peer name gw2");
+    cafe.wire.gateway.ip("address add 203.0.113.1/24 dev gw1");
+    cafe.wire.gateway.ip("link set gw1 up");
+    cafe.gateway.signal(Signal::SIGHUP);
+    wait::until("the new interface is found", || (tiers("gw1") == [1.0, 0.0, 0.0]).then_some(()));
+    assert_eq!(tiers("gw2"), [0.0; 3], "it carries no address");
+    cafe.wire.gateway.ip("address del 203.0.113.1/24 dev gw1");
+    cafe.gateway.signal(Signal::SIGHUP);
+    wait::until("it is let go", || (tiers("gw1") == [0.0; 3]).then_some(()));
+    assert!(tier(&cafe, "xdp"));
+    drop(held);
+}

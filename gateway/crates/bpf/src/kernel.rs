@@ -76,7 +76,11 @@ impl Kernel {
             self.wanted.hooks == interfaces.hooks && self.wanted.generic_xdp == interfaces.generic_xdp;
         for name in &interfaces.names {
             let held = match before.remove(name) {
-                Some(Ok(attached)) if same_hooks && self.is_in_place(name, &attached) => Ok(attached),
+                Some(Ok(attached))
+                    if same_hooks && !attached.is_second && self.is_in_place(name, &attached) =>
+                {
+                    Ok(attached)
+                }
                 _ => Attached::attach(&mut self.programs, &self.pins, self.netns, name, interfaces),
             };
             self.attached.insert(name.clone(), held);
@@ -91,6 +95,15 @@ impl Kernel {
         self.attached
             .iter()
             .map(|(name, attached)| (name.as_str(), attached.as_ref().map(|attached| attached.tier)))
+    }
+
+    /// Why an interface has no better tier than it has, each tier that was tried; empty: it has the best of those
+    /// that may be used.
+    pub fn passed_over(&self, interface: &str) -> &[String] {
+        match self.attached.get(interface) {
+            Some(Ok(attached)) => &attached.passed_over,
+            _ => &[],
+        }
     }
 
     /// Before a configuration is published, and before its new sockets listen: adds rows, lowers limits.
