@@ -2,9 +2,10 @@
 //! absence or failure never changes who is served.
 
 mod board;
+mod choice;
 mod limits;
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, net::IpAddr, num::NonZeroU32, path::PathBuf};
 
 use anyhow::{Result, bail, ensure};
 use bpf::{Hook, Interfaces, Kernel, Options};
@@ -13,6 +14,12 @@ use prometheus::Registry;
 
 use board::Board;
 
+use crate::host;
+
+/// Resets that a processor sends in a second: about a tenth of its time. A flood of SYNs from forged senders is not
+/// sent on to those beyond that.
+const RESETS_PER_SECOND: NonZeroU32 = NonZeroU32::new(100_000).expect("it is not zero");
+
 /// The kernel half of one appliance.
 #[derive(Debug)]
 pub(crate) struct KernelHalf {
@@ -20,6 +27,8 @@ pub(crate) struct KernelHalf {
     pin_dir: PathBuf,
     state: State,
     settings: KernelSettings,
+    /// Where listeners are bound.
+    listening: BTreeSet<IpAddr>,
     board: Board,
 }
 
@@ -32,20 +41,22 @@ enum State {
 }
 
 impl KernelHalf {
-    /// Starts what the settings ask for and the machine allows, and registers its metrics. Fails where it is
-    /// required and some named interface would go without.
+    /// Starts what the configuration asks for and the machine allows, and registers its metrics. Fails where it is
+    /// required and some interface would go without.
     pub(crate) fn start(
         object_dir: Option<PathBuf>,
         pin_dir: PathBuf,
-        settings: &KernelSettings,
+        config: &ir::Gateway,
         registry: &Registry,
     ) -> Result<Self> {
         let (state, board) = (State::Accept(String::new()), Board::register(registry));
-        let mut half = Self { object_dir, pin_dir, state, settings: settings.clone(), board };
+        let settings = config.appliance.kernel.clone();
+        let (mode, listening) = (settings.mode, choice::listening(config));
+        let mut half = Self { object_dir, pin_dir, state, settings, listening, board };
         half.begin();
         half.settled();
         match half.ensure_complete() {
-            Err(error) if settings.mode == KernelMode::Require => {
+            Err(error) if mode == KernelMode::Require => {
                 half.stop();
                 Err(error)
             }
@@ -56,6 +67,7 @@ impl KernelHalf {
     /// Before a configuration is published and its new sockets listen: follows the settings, adds rows and lowers
     /// limits.
     pub(crate) fn tighten(&mut self, config: &ir::Gateway) {
+        self.listening = choice::listening(config);
         self.follow(&config.appliance.kernel);
         self.board.name(limits::listeners(config));
         if let State::AtWork(kernel) = &mut self.state
@@ -80,7 +92,7 @@ impl KernelHalf {
     pub(crate) fn look_again(&mut self) -> bool {
         let before = self.line();
         if let State::AtWork(kernel) = &mut self.state {
-            attach(kernel, &self.settings);
+            attach(kernel, &self.settings, &self.listening);
             self.settled();
         }
         before != self.line()
@@ -91,11 +103,19 @@ impl KernelHalf {
         match &self.state {
             State::Accept(why) => format!("accept: {why}"),
             State::AtWork(kernel) => {
-                let tiers = kernel.tiers().map(|(name, tier)| match tier {
-                    Ok(tier) => format!("{tier} on {name}"),
-                    Err(error) => format!("accept on {name}: {error}"),
+                let tiers = kernel.tiers().map(|(name, tier)| match (tier, kernel.passed_over(name)) {
+                    (Ok(tier), []) => format!("{tier} on {name}"),
+                    (Ok(tier), others) => format!("{tier} on {name} (not {})", others.join(", ")),
+                    (Err(error), _) => format!("accept on {name}: {error}"),
                 });
-                tiers.collect::<Vec<_>>().join("; ")
+                let tiers = tiers.collect::<Vec<_>>().join("; ");
+                match (self.settings.interfaces.is_empty(), tiers.is_empty()) {
+                    (true, true) => {
+                        "accept: no interface carries an address that a listener is bound to".to_owned()
+                    }
+                    (true, false) => format!("{tiers}; chosen by the addresses that listeners are bound to"),
+                    (false, _) => tiers,
+                }
             }
         }
     }
@@ -112,10 +132,10 @@ impl KernelHalf {
             self.look_again();
             return;
         }
-        let is_wanted = wanted(settings).is_ok();
+        let is_wanted = wanted(settings, &self.listening).is_ok();
         self.settings = settings.clone();
         match &mut self.state {
-            State::AtWork(kernel) if is_wanted => attach(kernel, settings),
+            State::AtWork(kernel) if is_wanted => attach(kernel, settings, &self.listening),
             _ => self.begin(),
         }
         self.settled();
@@ -132,9 +152,11 @@ impl KernelHalf {
             State::AtWork(kernel) => kernel.detach(),
             State::Accept(_) => {}
         }
-        let started = wanted(&self.settings).and_then(|interfaces| {
+        let started = wanted(&self.settings, &self.listening).and_then(|interfaces| {
             let (object_dir, pin_dir) = (self.object_dir.clone(), self.pin_dir.clone());
-            Kernel::start(&Options { object_dir, pin_dir, interfaces }).map_err(|error| error.to_string())
+            let resets_per_second = RESETS_PER_SECOND;
+            Kernel::start(&Options { object_dir, pin_dir, interfaces, resets_per_second })
+                .map_err(|error| error.to_string())
         });
         self.state = match started {
             Ok(kernel) => State::AtWork(Box::new(kernel)),
@@ -149,7 +171,7 @@ impl KernelHalf {
     fn settled(&self) {
         let line = self.line();
         let (counters, tiers, complete) = match &self.state {
-            State::Accept(_) => (None, Vec::new(), wanted(&self.settings).is_err()),
+            State::Accept(_) => (None, Vec::new(), self.settings.mode == KernelMode::Off),
             State::AtWork(kernel) => {
                 let tier = |(name, tier): (&str, Result<bpf::Tier, _>)| {
                     (name.to_owned(), tier.map_or("accept", bpf::Tier::label))
@@ -185,27 +207,25 @@ impl KernelHalf {
 }
 
 /// Where the kernel half is to work, or why it is not to.
-fn wanted(settings: &KernelSettings) -> Result<Interfaces, String> {
+fn wanted(settings: &KernelSettings, listening: &BTreeSet<IpAddr>) -> Result<Interfaces, String> {
     let KernelSettings { mode, interfaces, generic_xdp, tiers } = settings;
     if *mode == KernelMode::Off {
         return Err("the kernel half is off".to_owned());
     }
-    if interfaces.is_empty() {
-        return Err("no interface is named (Appliance spec.kernel.interfaces)".to_owned());
-    }
+    let names = if interfaces.is_empty() {
+        choice::interfaces(listening, &host::interfaces().unwrap_or_default())
+    } else {
+        interfaces.clone()
+    };
     let hook = |tier: &KernelTier| match tier {
         KernelTier::Xdp => Hook::Xdp,
         KernelTier::Tc => Hook::Tc,
     };
-    Ok(Interfaces {
-        names: interfaces.clone(),
-        hooks: tiers.iter().map(hook).collect(),
-        generic_xdp: *generic_xdp,
-    })
+    Ok(Interfaces { names, hooks: tiers.iter().map(hook).collect(), generic_xdp: *generic_xdp })
 }
 
-fn attach(kernel: &mut Kernel, settings: &KernelSettings) {
-    let Ok(interfaces) = wanted(settings) else { return };
+fn attach(kernel: &mut Kernel, settings: &KernelSettings, listening: &BTreeSet<IpAddr>) {
+    let Ok(interfaces) = wanted(settings, listening) else { return };
     if let Err(error) = kernel.attach(&interfaces) {
         tracing::error!(%error, "the kernel half does not follow the host's interfaces and addresses");
     }
@@ -222,15 +242,15 @@ mod tests {
 
     fn start(settings: &KernelSettings) -> Result<KernelHalf> {
         let nowhere = PathBuf::from("/nonexistent");
-        KernelHalf::start(Some(nowhere.clone()), nowhere, settings, &Registry::new())
+        let mut config = ir::Gateway::default();
+        config.appliance.kernel = settings.clone();
+        KernelHalf::start(Some(nowhere.clone()), nowhere, &config, &Registry::new())
     }
 
     #[test]
     fn what_is_not_wanted_or_does_not_work_is_said() {
         let off = start(&settings(KernelMode::Off, &["eth0"])).expect("user space suffices");
         assert_eq!(off.line(), "accept: the kernel half is off");
-        let unnamed = start(&settings(KernelMode::Auto, &[])).expect("user space suffices");
-        assert!(unnamed.line().contains("no interface is named"), "{}", unnamed.line());
         let mut broken = start(&settings(KernelMode::Auto, &["eth0"])).expect("user space suffices");
         assert!(broken.line().contains("/nonexistent/gateway.bpf.o"), "{}", broken.line());
         assert!(!broken.look_again());

@@ -124,7 +124,7 @@ impl Appliance {
             Options { workers: settings.workers, access_log: access_log::Sink::Stdout, descriptor_cap: None };
         let proxy = Proxy::start(options).context("cannot start the workers")?;
         let pins = places.runtime_dir.join("bpf");
-        let kernel = KernelHalf::start(places.bpf_dir.clone(), pins, &settings.kernel, proxy.metrics())?;
+        let kernel = KernelHalf::start(places.bpf_dir.clone(), pins, &desired.config, proxy.metrics())?;
         let shown = Shown::default();
         let mut appliance = Self {
             metrics: ConfigMetrics::new(proxy.metrics()),

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ebpf_common::{Limit, ListenerKey, Listeners, QuotaKey, Reset, Verdict, judge};
+use ebpf_common::{Handshakes, Limit, ListenerKey, Listeners, Opening, QuotaKey, Reset, Verdict, judge};
 use proptest::{
     collection::vec,
     prelude::{Just, Strategy, any, prop_oneof},
@@ -11,7 +11,7 @@ use proptest::{
 };
 
 use crate::{
-    frame::{Addresses, Frame, PORT, SERVER, SERVER6, SYN},
+    frame::{ACK, Addresses, Frame, PORT, SERVER, SERVER6, SYN},
     programs::{HOOKS, Hook, NETNS, Programs},
 };
 
@@ -34,6 +34,19 @@ impl Listeners for Known {
 
     fn is_local(&self, host: &ListenerKey) -> bool {
         self.local.contains(host)
+    }
+}
+
+/// A quota has become full lately, and the namespace that the programs run in has no socket.
+struct NoSocket;
+
+impl Handshakes for NoSocket {
+    fn filled_lately(&self) -> bool {
+        true
+    }
+
+    fn is_open(&self, _: &Opening) -> bool {
+        false
     }
 }
 
@@ -72,7 +85,7 @@ fn frames() -> impl Strategy<Value = Vec<u8>> {
     let tag = prop_oneof![Just([0x81, 0x00]), Just([0x88, 0xa8])];
     let kind = prop_oneof![4 => Just(60), 2 => Just(0), 1 => Just(43), 1 => Just(51), 1 => Just(44), 1 => any::<u8>()];
     let extension = (kind, 0..6usize).prop_map(|(kind, units)| (kind, vec![0; units * 8 + 6]));
-    let flags = prop_oneof![6 => Just(SYN), 1 => any::<u8>()];
+    let flags = prop_oneof![6 => Just(SYN), 2 => Just(ACK), 1 => any::<u8>()];
     let fragment = prop_oneof![6 => Just(0x4000), 1 => any::<u16>()];
     let shape = (any::<bool>(), vec(tag, 0..4), vec(extension, 0..8), 0..11usize, 0..11usize);
     let fields = (fragment, PORT - 1..PORT + 4, any::<u16>(), any::<u32>(), flags, 0..64usize);
@@ -125,10 +138,11 @@ fn answered(frame: &[u8], network: usize, reset: Reset) -> Vec<u8> {
 fn programs_do_what_the_functions_say() {
     let Some(mut programs) = Programs::load() else { return };
     let known = listening(&mut programs);
+    programs.fill();
     let mut seen = BTreeMap::new();
     let config = Config { cases: 2_000, failure_persistence: None, ..Config::default() };
     let outcome = TestRunner::new(config).run(&frames(), |frame| {
-        let verdict = judge(&frame.as_slice(), NETNS, &known);
+        let verdict = judge(&frame.as_slice(), NETNS, &known, &NoSocket);
         for hook in HOOKS {
             // The kernel itself takes no skb for a test run whose IP header is not whole.
             if hook == Hook::Tc && frame.len() < 14 + 40 {
@@ -141,11 +155,10 @@ fn programs_do_what_the_functions_say() {
                 Verdict::Refuse(_) if hook == Hook::Tc && frame[..6] != [0; 6] => {
                     (hook.pass(), frame.clone())
                 }
-                Verdict::Refuse(refusal) if hook != Hook::Tc => {
+                Verdict::Refuse(refusal) => {
                     let network = refusal.opening.network_offset();
                     (hook.refuse(), answered(&frame, network, Reset::answering(&refusal.opening)))
                 }
-                Verdict::Refuse(_) => (hook.refuse(), frame.clone()),
             };
             if (run.action, &run.frame) != (action, &sent) {
                 return Err(TestCaseError::fail(format!(
@@ -161,7 +174,7 @@ fn programs_do_what_the_functions_say() {
     for _ in 0..500 {
         let frame = frames().new_tree(&mut runner).expect("a frame");
         let frame = proptest::strategy::ValueTree::current(&frame);
-        let kind = match judge(&frame.as_slice(), NETNS, &known) {
+        let kind = match judge(&frame.as_slice(), NETNS, &known, &NoSocket) {
             Verdict::Pass => "passed".to_owned(),
             Verdict::PassUnread(unread) => unread.name().to_owned(),
             Verdict::Refuse(refusal) => refusal.reason.name().to_owned(),

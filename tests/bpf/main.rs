@@ -3,11 +3,14 @@
 
 mod counting;
 mod differential;
+mod foreign;
 mod frame;
+mod handshake;
 mod object;
 mod pinning;
 mod programs;
 mod refusing;
 mod reset;
 mod site;
+mod tap;
 mod verdict;

@@ -13,7 +13,7 @@ use ebpf_common::names;
 
 use crate::{
     object,
-    site::{PATIENCE, Site, limits, on},
+    site::{MANY, PATIENCE, Site, limits, on},
 };
 
 fn start(site: &Site, hook: Hook) -> Kernel {
@@ -55,7 +55,7 @@ fn limits_outlive_the_process(hook: Hook, refused_as: ErrorKind) {
 /// Id of the pinned link on the gateway's interface, and of the program under it.
 fn link(site: &Site) -> (u32, u32) {
     let name = site.pinned().into_iter().find(|name| name.starts_with("on_")).expect("a link is pinned");
-    let link = PinnedLink::from_pin(site.pins().join("v1").join(name)).expect("it can be opened");
+    let link = PinnedLink::from_pin(site.directory().join(name)).expect("it can be opened");
     let info = aya::programs::links::FdLink::from(link).info().expect("it has one");
     (info.id(), info.program_id())
 }
@@ -67,7 +67,7 @@ fn xdp_limits_outlive_the_process() {
 
 #[test]
 fn tc_limits_outlive_the_process() {
-    limits_outlive_the_process(Hook::Tc, ErrorKind::TimedOut);
+    limits_outlive_the_process(Hook::Tc, ErrorKind::ConnectionRefused);
 }
 
 #[test]
@@ -79,8 +79,16 @@ fn two_programs_that_count_at_once_count_once() {
     let before = site.connect(GATEWAY, PATIENCE).expect("there is room");
     // As between the attachment of a successor's program and the end of the old one's.
     let mut loader = EbpfLoader::new();
-    let pins = site.pins().join("v1");
-    let shared = [names::LIMITS, names::LOCAL, names::COUNTS, names::REFUSED, names::REASONS, names::MARKS];
+    let pins = site.directory();
+    let shared = [
+        names::LIMITS,
+        names::LOCAL,
+        names::COUNTS,
+        names::REFUSED,
+        names::REASONS,
+        names::FILLED,
+        names::MARKS,
+    ];
     let paths = shared.map(|name| (name, pins.join(name)));
     for (name, path) in &paths {
         loader.map_pin_path(name, path.as_path());
@@ -128,7 +136,7 @@ fn what_is_not_ours_is_refused_and_named() {
     let Some(site) = Site::open() else { return };
     let start = |object_dir: &Path, pin_dir: &Path| {
         let (object_dir, pin_dir) = (Some(object_dir.to_owned()), pin_dir.to_owned());
-        let options = Options { object_dir, pin_dir, interfaces: on(&[Hook::Xdp]) };
+        let options = Options { object_dir, pin_dir, interfaces: on(&[Hook::Xdp]), resets_per_second: MANY };
         site.wire.gateway.run(|| Kernel::start(&options)).expect_err("it is refused")
     };
     let object = object::directory().expect("it was there");
@@ -142,11 +150,11 @@ fn what_is_not_ours_is_refused_and_named() {
     assert!(matches!(error, Error::Abi { found: Some(4711), .. }), "{error}");
     assert!(error.to_string().contains("4711"), "{error}");
     // A map of another layout under the name of ours.
-    fs::create_dir(site.pins().join("v1")).expect("a directory of our own");
+    fs::create_dir(site.directory()).expect("a directory of our own");
     let stray = HashMap::<MapData, u32, u32>::create(1, 0).expect("root makes maps");
-    stray.pin(site.pins().join("v1/LIMITS")).expect("a BPF file system");
+    stray.pin(site.directory().join("LIMITS")).expect("a BPF file system");
     let error = start(&object, site.pins());
-    assert!(matches!(error, Error::Layout { .. }) && error.to_string().contains("v1/LIMITS"), "{error}");
+    assert!(matches!(error, Error::Layout { .. }) && error.to_string().contains("/LIMITS"), "{error}");
     bpf::clean(site.pins());
     assert_eq!(site.pinned(), Vec::<String>::new());
 }
@@ -174,7 +182,7 @@ fn pins_of_another_version_end_with_its_successor() {
     let stray = HashMap::<MapData, u32, u32>::create(1, 0).expect("root makes maps");
     stray.pin(site.pins().join("v77/LIMITS")).expect("a BPF file system");
     let kernel = start(&site, Hook::Xdp);
-    assert_eq!(directories(&site), ["kept", "v1"]);
+    assert_eq!(directories(&site), ["kept", "v2"]);
     kernel.detach();
     assert_eq!(directories(&site), ["kept"]);
 }

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use aya::{
     Ebpf, EbpfLoader, Pod,
-    maps::{HashMap, PerCpuArray, PerCpuHashMap, PerCpuValues},
+    maps::{Array, HashMap, PerCpuArray, PerCpuHashMap, PerCpuValues},
     programs::{ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp},
     util::nr_cpus,
 };
 use ebpf_common::{Count, Limit, ListenerKey, QuotaKey, REASONS, Refused, names};
+
+use nix::time::{ClockId, clock_gettime};
 
 use crate::object;
 
@@ -47,13 +49,10 @@ pub enum Hook {
 /// Every program of an object.
 pub const HOOKS: [Hook; 5] = [Hook::XdpFrags, Hook::Xdp, Hook::VethFrags, Hook::Veth, Hook::Tc];
 
-/// Those that answer.
-pub const ANSWERING: [Hook; 4] = [Hook::XdpFrags, Hook::Xdp, Hook::VethFrags, Hook::Veth];
-
 /// What a run came to.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Run {
-    /// XDP_PASS 2, XDP_TX 3, XDP_REDIRECT 4; TC_ACT_UNSPEC -1, TC_ACT_SHOT 2.
+    /// XDP_PASS 2, XDP_TX 3, XDP_REDIRECT 4; TC_ACT_UNSPEC -1, TC_ACT_SHOT 2, TC_ACT_REDIRECT 7.
     pub action: i32,
     /// The frame afterwards.
     pub frame: Vec<u8>,
@@ -69,6 +68,10 @@ pub const XDP_REDIRECT: i32 = 4;
 pub const TC_UNSPEC: i32 = -1;
 /// TC_ACT_SHOT.
 pub const TC_SHOT: i32 = 2;
+/// TC_ACT_REDIRECT.
+pub const TC_REDIRECT: i32 = 7;
+/// XDP_DROP.
+pub const XDP_DROP: i32 = 1;
 
 impl Hook {
     /// What lets a frame through.
@@ -84,7 +87,15 @@ impl Hook {
         match self {
             Self::XdpFrags | Self::Xdp => XDP_TX,
             Self::VethFrags | Self::Veth => XDP_REDIRECT,
+            Self::Tc => TC_REDIRECT,
+        }
+    }
+
+    /// What refuses one without an answer.
+    pub const fn drop(self) -> i32 {
+        match self {
             Self::Tc => TC_SHOT,
+            _ => XDP_DROP,
         }
     }
 }
@@ -97,9 +108,15 @@ pub struct Programs {
 impl Programs {
     /// `None`: these tests cannot run here.
     pub fn load() -> Option<Self> {
+        Self::load_paced(0)
+    }
+
+    /// Likewise, with so many nanoseconds between the resets of a processor.
+    pub fn load_paced(interval: u64) -> Option<Self> {
         let file = object::directory()?.join("gateway.bpf.o");
         let mut loader = EbpfLoader::new();
         loader.override_global(names::NETNS, &NETNS, true);
+        loader.override_global(names::RESET_INTERVAL, &interval, true);
         let mut ebpf = loader.load_file(file).expect("the object loads");
         for name in [names::XDP_FRAGS, names::XDP, names::VETH_FRAGS, names::VETH] {
             let program: &mut Xdp = ebpf.program_mut(name).expect("it is there").try_into().expect("XDP");
@@ -129,11 +146,21 @@ impl Programs {
         local.insert(Key(host), 1, 0).expect("room");
     }
 
+    /// A quota has become full just now, as the programs are told.
+    pub fn fill(&mut self) {
+        let mut filled: Array<_, u64> = self.map(names::FILLED);
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("a clock");
+        filled.set(0, now.tv_sec() as u64 * 1_000_000_000, 0).expect("room");
+    }
+
     /// Refusals of a quota: by XDP, by TC.
     pub fn refused(&mut self, id: u64) -> (u64, u64) {
         let refused: PerCpuHashMap<_, Quota, RefusedRow> = self.map(names::REFUSED);
         let rows = refused.get(&Quota(QuotaKey::new(NETNS, id)), 0).expect("a row");
-        rows.iter().fold((0, 0), |(xdp, tc), row| (xdp + row.0.xdp(), tc + row.0.tc()))
+        let total =
+            |answers: ebpf_common::Answers| answers.totals().map(|(_, total)| total).iter().sum::<u64>();
+        let totals = rows.iter().map(|row| row.0.tiers().map(total));
+        totals.fold((0, 0), |(xdp, tc), [by_xdp, by_tc]| (xdp + by_xdp, tc + by_tc))
     }
 
     /// Frames by reason, those that are zero left out.

@@ -74,18 +74,18 @@ fn xdp_answers_with_a_reset_at_the_limit_of_a_wildcard() {
 }
 
 #[test]
-fn tc_drops_at_the_limit_of_an_address() {
-    held_and_freed(Hook::Tc, "tc", ErrorKind::TimedOut, BOTH);
+fn tc_answers_with_a_reset_at_the_limit_of_an_address() {
+    held_and_freed(Hook::Tc, "tc", ErrorKind::ConnectionRefused, BOTH);
 }
 
 #[test]
-fn tc_drops_at_the_limit_of_a_wildcard() {
-    held_and_freed(Hook::Tc, "tc", ErrorKind::TimedOut, ["0.0.0.0", "::"]);
+fn tc_answers_with_a_reset_at_the_limit_of_a_wildcard() {
+    held_and_freed(Hook::Tc, "tc", ErrorKind::ConnectionRefused, ["0.0.0.0", "::"]);
 }
 
 #[test]
-fn clsact_drops_at_the_limit_of_an_address() {
-    held_and_freed(Hook::Clsact, "tc", ErrorKind::TimedOut, BOTH);
+fn clsact_answers_with_a_reset_at_the_limit_of_an_address() {
+    held_and_freed(Hook::Clsact, "tc", ErrorKind::ConnectionRefused, BOTH);
 }
 
 #[test]
@@ -102,11 +102,17 @@ fn a_clsact_filter_outlives_the_process_and_ends_with_its_successor() {
     };
     // A killed process runs no destructor.
     std::mem::forget(kernel);
-    assert_eq!(site.connect(GATEWAY, PATIENCE).expect_err("the filter is there").kind(), ErrorKind::TimedOut);
+    assert_eq!(
+        site.connect(GATEWAY, PATIENCE).expect_err("the filter is there").kind(),
+        ErrorKind::ConnectionRefused
+    );
     assert_eq!(filters(), 1);
     let kernel = start(&site, Hook::Clsact, &[GATEWAY]);
     assert_eq!(filters(), 1, "it takes the other's place");
-    assert_eq!(site.connect(GATEWAY, PATIENCE).expect_err("the row is there").kind(), ErrorKind::TimedOut);
+    assert_eq!(
+        site.connect(GATEWAY, PATIENCE).expect_err("the row is there").kind(),
+        ErrorKind::ConnectionRefused
+    );
     site.wire.gateway.run(move || kernel.detach());
     assert_eq!(filters(), 0);
     site.connect(GATEWAY, PATIENCE).expect("nothing refuses");
@@ -165,7 +171,7 @@ fn xdp_leaves_alone_what_is_sent_on_to_others() {
 
 #[test]
 fn tc_leaves_alone_what_is_sent_on_to_others() {
-    forwarded(Hook::Tc, ErrorKind::TimedOut);
+    forwarded(Hook::Tc, ErrorKind::ConnectionRefused);
 }
 
 #[test]
@@ -225,7 +231,7 @@ fn hooks_and_interfaces_change_while_it_works() {
     kernel.tighten(&limits(&[GATEWAY], Some(0))).expect("limits are lowered");
     let _server = site.listen(GATEWAY);
     let refused = |site: &Site| site.connect(GATEWAY, PATIENCE).expect_err("none may connect").kind();
-    assert_eq!(refused(&site), ErrorKind::TimedOut);
+    assert_eq!(refused(&site), ErrorKind::ConnectionRefused);
     site.wire.gateway.run(|| kernel.attach(&on(&[Hook::Xdp]))).expect("the hook changes");
     assert_eq!(refused(&site), ErrorKind::ConnectionRefused);
     let mut interfaces = on(&[Hook::Xdp]);

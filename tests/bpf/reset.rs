@@ -1,10 +1,10 @@
-//! The bytes of XDP's answer, read and summed here once more.
+//! The bytes of the answer, read and summed here once more.
 
-use ebpf_common::ListenerKey;
+use ebpf_common::{DropReason, ListenerKey};
 
 use crate::{
     frame::{Addresses, Frame, PORT, STATIONS, checksum, segment_checksum},
-    programs::{ANSWERING, Hook, NETNS, Programs},
+    programs::{HOOKS, Hook, NETNS, Programs},
 };
 
 fn answer(programs: &mut Programs, hook: Hook, frame: &Frame) -> Vec<u8> {
@@ -66,19 +66,44 @@ fn a_refused_syn_is_answered_with_a_reset_that_its_sender_believes() {
             Frame { tags: vec![[0x88, 0xa8], [0x81, 0]], ..frame.clone() },
         ];
         for case in cases {
-            for hook in ANSWERING {
+            for hook in HOOKS {
                 check(&case, &answer(&mut programs, hook, &case));
             }
         }
     }
     let options = Frame { options: vec![1; 8], ..Frame::v4() };
-    check(&options, &answer(&mut programs, Hook::Xdp, &options));
+    for hook in HOOKS {
+        check(&options, &answer(&mut programs, hook, &options));
+    }
     let extensions = Frame { extensions: vec![(60, vec![0; 14])], ..Frame::v6() };
-    check(&extensions, &answer(&mut programs, Hook::Xdp, &extensions));
+    for hook in HOOKS {
+        check(&extensions, &answer(&mut programs, hook, &extensions));
+    }
 }
 
 #[test]
 fn the_reference_checksum_is_that_of_the_rfc() {
     // RFC 1071 §3's own example sums to ddf2 before it is complemented.
     assert_eq!(checksum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]), !0xddf2);
+}
+
+#[test]
+fn more_resets_than_their_pace_are_not_sent_and_the_segment_is_dropped() {
+    const HOUR: u64 = 3_600_000_000_000;
+    for hook in HOOKS {
+        let Some(mut programs) = Programs::load_paced(HOUR) else { return };
+        let receiver = std::net::Ipv4Addr::from(crate::frame::SERVER).to_ipv6_mapped().octets();
+        programs.listen(ListenerKey::new(NETNS, receiver, PORT), 1, Some(0), 0);
+        let frame = Frame::v4().bytes();
+        let actions: Vec<i32> = (0..10).map(|_| programs.run(hook, &frame).action).collect();
+        let answered = actions.iter().filter(|action| **action == hook.refuse()).count();
+        let dropped = actions.iter().filter(|action| **action == hook.drop()).count();
+        // Each processor that a run happened to be on has sent one.
+        assert_eq!(answered + dropped, 10, "{hook:?} {actions:?}");
+        let processors = aya::util::nr_cpus().expect("processors");
+        assert!((1..=processors.min(9)).contains(&answered), "{hook:?} {actions:?}");
+        let reasons = programs.reasons();
+        let counted = [DropReason::OverConnectionLimit, DropReason::Unanswered].map(|r| reasons[&r.index()]);
+        assert_eq!(counted, [answered as u64, dropped as u64], "{hook:?}");
+    }
 }

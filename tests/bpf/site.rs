@@ -4,6 +4,7 @@ use std::{
     fs, io,
     io::Read,
     net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    num::NonZeroU32,
     os::fd::AsRawFd,
     path::{Path, PathBuf},
     thread::{self, JoinHandle},
@@ -28,6 +29,9 @@ use crate::object;
 
 /// The port of every listener here.
 pub const PORT: u16 = 8080;
+
+/// More resets than any test asks for.
+pub const MANY: NonZeroU32 = NonZeroU32::MAX;
 
 /// The gateway's end of the pair.
 pub const INTERFACE: &str = "gw0";
@@ -55,9 +59,14 @@ impl Site {
         self.pins.path()
     }
 
+    /// The directory of this version's pins.
+    pub fn directory(&self) -> PathBuf {
+        self.pins().join(format!("v{}", ebpf_common::ABI_VERSION))
+    }
+
     /// Names of all pins.
     pub fn pinned(&self) -> Vec<String> {
-        let directory = fs::read_dir(self.pins.path().join("v1"));
+        let directory = fs::read_dir(self.directory());
         directory
             .into_iter()
             .flatten()
@@ -67,10 +76,16 @@ impl Site {
 
     /// Starts the kernel half in the gateway's namespace.
     pub fn start(&self, hooks: &[Hook]) -> Result<Kernel, bpf::Error> {
+        self.start_paced(hooks, MANY)
+    }
+
+    /// Likewise, with so many resets per processor and second.
+    pub fn start_paced(&self, hooks: &[Hook], resets_per_second: NonZeroU32) -> Result<Kernel, bpf::Error> {
         let options = Options {
             object_dir: Some(self.object.clone()),
             pin_dir: self.pins().to_owned(),
             interfaces: on(hooks),
+            resets_per_second,
         };
         self.wire.gateway.run(|| Kernel::start(&options))
     }

@@ -148,6 +148,22 @@ fn everything_else_passes() {
 }
 
 #[test]
+fn what_may_end_a_handshake_is_looked_up_and_passes_without_one() {
+    let Some(mut programs) = full() else { return };
+    let cut = Frame { flags: ACK, ..Frame::v4() }.bytes();
+    let malformed = [&cut[..14 + 20 + 12], &[0x40], &cut[14 + 20 + 13..]].concat();
+    check(&mut programs, &malformed, Outcome::Passed, "not looked into");
+    programs.fill();
+    check(&mut programs, &malformed, Outcome::Unread(Unread::Malformed), "looked into");
+    for frame in [Frame::v4(), Frame::v6()] {
+        for flags in [ACK, ACK | 0x08, ACK | 0x01] {
+            let frame = Frame { flags, payload: vec![7; 30], ..frame.clone() };
+            check(&mut programs, &frame.bytes(), Outcome::Passed, "no socket");
+        }
+    }
+}
+
+#[test]
 fn fragments_pass_and_are_counted() {
     let Some(mut programs) = full() else { return };
     for (what, fragment) in [("first", 0x2000), ("middle", 0x2010), ("last", 0x0010)] {

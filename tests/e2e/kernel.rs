@@ -53,7 +53,7 @@ fn the_kernel_half_follows_the_appliance_and_ends_with_it() {
     let mut held = cafe.connect().expect("below the limit");
     assert_eq!(held.get("cafe.example.com", "/").expect("served").status, 200);
     assert!(tier(&cafe, "tc"));
-    assert_eq!(second(&cafe), "dropped");
+    assert_eq!(second(&cafe), "refused");
     cafe.place.write("appliance.yaml", &appliance("{interfaces: [gw0, none0]}"));
     wait::until("XDP takes over", || tier(&cafe, "xdp").then_some(()));
     assert_eq!(second(&cafe), "refused", "the count is what it was");
@@ -69,7 +69,7 @@ fn the_kernel_half_follows_the_appliance_and_ends_with_it() {
     assert_eq!(held.get("cafe.example.com", "/").expect("nothing of it touches a connection").status, 200);
     drop(held);
     wait::until("the slot is free", || (second(&cafe) == "served").then_some(()));
-    assert_eq!(pins(&cafe.place), ["v1"]);
+    assert_eq!(pins(&cafe.place), ["v2"]);
     cafe.gateway.signal(Signal::SIGTERM);
     assert!(cafe.gateway.wait(), "an orderly end");
     assert_eq!(pins(&cafe.place), Vec::<String>::new());
@@ -92,4 +92,37 @@ fn what_is_required_and_does_not_work_is_why_it_does_not_start() {
     gateway.wait_ready(&wire.gateway);
     gateway.signal(Signal::SIGTERM);
     assert!(gateway.wait(), "an orderly end");
+}
+
+/// Without named interfaces: those that carry the listeners' addresses, also those that come later; never the
+/// loopback for a wildcard.
+#[test]
+fn interfaces_are_chosen_by_the_addresses_that_listeners_are_bound_to() {
+    let Some(cafe) = Cafe::open(&[("appliance.yaml", appliance("{}")), ("limit.yaml", limited())], &[])
+    else {
+        return;
+    };
+    let held = cafe.connect().expect("below the limit");
+    assert!(tier(&cafe, "xdp"));
+    assert_eq!(second(&cafe), "refused");
+    let tiers = |interface: &str| {
+        ["xdp", "tc", "accept"].map(|name| {
+            let labels = [&*format!("interface=\"{interface}\""), &*format!("tier=\"{name}\"")];
+            cafe.metric("gateway_kernel_tier", &labels)
+        })
+    };
+    assert_eq!(tiers("lo"), [0.0; 3], "the wildcard does not mean it");
+    let log = cafe.gateway.log();
+    assert!(log.contains("XDP on gw0; chosen by the addresses that listeners are bound to"), "{log}");
+    cafe.wire.gateway.ip("link add gw1 type veth peer name gw2");
+    cafe.wire.gateway.ip("address add 203.0.113.1/24 dev gw1");
+    cafe.wire.gateway.ip("link set gw1 up");
+    cafe.gateway.signal(Signal::SIGHUP);
+    wait::until("the new interface is found", || (tiers("gw1") == [1.0, 0.0, 0.0]).then_some(()));
+    assert_eq!(tiers("gw2"), [0.0; 3], "it carries no address");
+    cafe.wire.gateway.ip("address del 203.0.113.1/24 dev gw1");
+    cafe.gateway.signal(Signal::SIGHUP);
+    wait::until("it is let go", || (tiers("gw1") == [0.0; 3]).then_some(()));
+    assert!(tier(&cafe, "xdp"));
+    drop(held);
 }

@@ -9,6 +9,7 @@ mod checksum;
 mod frame;
 mod ip;
 mod listener;
+mod pace;
 mod packet;
 pub mod proxy_protocol;
 mod quota;
@@ -17,15 +18,18 @@ mod segment;
 mod verdict;
 
 pub use listener::{Limit, ListenerKey};
+pub use pace::Pace;
 pub use packet::{Bytes, Packet};
-pub use quota::{COUNT_OPEN_OFFSET, Count, Mark, QuotaKey, Refused};
+pub use quota::{Answers, COUNT_OPEN_OFFSET, Count, Mark, QuotaKey, Refused};
 pub use reset::{RESET_V4, RESET_V6, Reset};
-pub use segment::Opening;
-pub use verdict::{DropReason, Found, Listeners, REASONS, Refusal, Unread, Verdict, find, judge};
+pub use segment::{Ends, Opening};
+pub use verdict::{
+    DropReason, Found, HANDSHAKE, Handshakes, Listeners, REASONS, Refusal, Unread, Verdict, find, judge,
+};
 
 /// Version of the map layouts. The object file carries it, the loader checks it, and pins live in a directory
 /// named for it: two versions never share a map.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Names of maps and programs in the object file.
 pub mod names {
@@ -43,6 +47,12 @@ pub mod names {
     pub const REASONS: &str = "REASONS";
     /// Storage of sockets: [`Mark`](crate::Mark).
     pub const MARKS: &str = "MARKS";
+    /// One number: when a quota last became full, nanoseconds of the monotonic clock; 0: none has.
+    pub const FILLED: &str = "FILLED";
+    /// Per processor, one [`Pace`](crate::Pace).
+    pub const PACE: &str = "PACE";
+    /// Nanoseconds between resets of one processor; set before the programs are loaded.
+    pub const RESET_INTERVAL: &str = "RESET_INTERVAL";
     /// Cookie of the network namespace that interfaces belong to; set before the programs are loaded.
     pub const NETNS: &str = "NETNS";
     /// XDP, for drivers and kernels (5.18) that can split a frame over several buffers.

@@ -1,3 +1,5 @@
+use crate::DropReason;
+
 /// Names what is counted together: the sockets of all addresses that one limit is about.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,33 +64,53 @@ impl Count {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Refused {
-    xdp: u64,
-    tc: u64,
+    xdp: Answers,
+    tc: Answers,
 }
 
-const _: () = assert!(size_of::<Refused>() == 16);
+/// What became of the segments that one tier has refused.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Answers {
+    reset: u64,
+    unanswered: u64,
+}
+
+const _: () = assert!(size_of::<Refused>() == 32);
 
 impl Refused {
-    /// Counts a SYN that XDP has answered with a reset.
+    /// Refused by XDP.
     #[inline(always)]
-    pub fn count_xdp(&mut self) {
-        self.xdp = self.xdp.wrapping_add(1);
+    pub const fn xdp(&mut self) -> &mut Answers {
+        &mut self.xdp
     }
 
-    /// Counts a SYN that TC has dropped.
+    /// Refused by TC.
     #[inline(always)]
-    pub fn count_tc(&mut self) {
-        self.tc = self.tc.wrapping_add(1);
+    pub const fn tc(&mut self) -> &mut Answers {
+        &mut self.tc
     }
 
-    /// SYNs that XDP has answered with a reset.
-    pub const fn xdp(&self) -> u64 {
-        self.xdp
+    /// Of XDP and of TC.
+    pub const fn tiers(&self) -> [Answers; 2] {
+        [self.xdp, self.tc]
+    }
+}
+
+impl Answers {
+    /// Counts a segment by what became of it.
+    #[inline(always)]
+    pub fn count(&mut self, reason: DropReason) {
+        let total = match reason {
+            DropReason::OverConnectionLimit => &mut self.reset,
+            DropReason::Unanswered => &mut self.unanswered,
+        };
+        *total = total.wrapping_add(1);
     }
 
-    /// SYNs that TC has dropped.
-    pub const fn tc(&self) -> u64 {
-        self.tc
+    /// Totals by reason.
+    pub const fn totals(&self) -> [(DropReason, u64); 2] {
+        [(DropReason::OverConnectionLimit, self.reset), (DropReason::Unanswered, self.unanswered)]
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     ip,
 };
 
-/// A TCP segment that opens a connection, with what an answer needs.
+/// A TCP segment that opens a connection, or that may be the last of a handshake, with what an answer needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opening {
     /// True: IPv6.
@@ -18,10 +18,24 @@ pub struct Opening {
     pub(crate) destination: Address,
     /// Sender's and receiver's port, each in network order.
     pub(crate) ports: (u16, u16),
-    /// Sequence number of the SYN.
+    /// Where the TCP header begins, likewise.
+    pub(crate) transport: usize,
+    /// Sequence number.
     pub(crate) sequence: u32,
-    /// Bytes of payload that came along (TCP Fast Open).
+    /// Bytes of payload that came along.
     pub(crate) payload: u32,
+    /// What it acknowledges; `None`: a SYN.
+    pub(crate) acknowledged: Option<u32>,
+}
+
+/// Both ends of a connection as the kernel's lookup wants them (`struct bpf_sock_tuple`), in words as they lie in a
+/// packet: sender, receiver, ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// IPv4.
+    V4([u32; 3]),
+    /// IPv6.
+    V6([u32; 9]),
 }
 
 /// Bytes of a TCP header without options.
@@ -33,17 +47,20 @@ const RST: u8 = 0x04;
 const ACK: u8 = 0x10;
 
 impl Opening {
-    /// Reads a frame. `Err(None)`: not a segment that opens a connection, which nothing is wrong with.
+    /// Reads a frame. `Err(None)`: not a segment that opens a connection, which nothing is wrong with. `later`: is
+    /// asked whether one that a handshake may end with is wanted too.
     #[inline(always)]
-    pub fn read<P: Packet>(packet: &P) -> Result<Self, Option<Unread>> {
+    pub fn read<P: Packet>(packet: &P, later: impl FnOnce() -> bool) -> Result<Self, Option<Unread>> {
         let (network, at) = frame::network(packet)?;
         let carried = match network {
             Network::V4 => ip::tcp_in_v4(packet, at)?,
             Network::V6 => ip::tcp_in_v6(packet, at)?,
         };
         let tcp = packet.part(carried.at, HEADER).ok_or(Unread::Malformed)?;
+        let flags = tcp.byte(13) & (SYN | ACK | RST | FIN);
+        let ends = flags & !FIN == ACK;
         // Others find no listening socket to answer them, or are dropped there (RFC 9293 §3.10.7.2).
-        if tcp.byte(13) & (SYN | ACK | RST | FIN) != SYN {
+        if flags != SYN && !(ends && later()) {
             return Err(None);
         }
         let header = usize::from(tcp.byte(12) >> 4) * 4;
@@ -63,12 +80,35 @@ impl Opening {
         Ok(Self {
             v6: network == Network::V6,
             network: at,
+            transport: carried.at,
             source,
             destination,
             ports: (tcp.half(0), tcp.half(2)),
             sequence: u32::from_be(tcp.word(4)),
             payload: (carried.length - header) as u32,
+            acknowledged: if ends { Some(u32::from_be(tcp.word(8))) } else { None },
         })
+    }
+
+    /// Both ends.
+    #[inline(always)]
+    pub fn ends(&self) -> Ends {
+        let ([a, b], [c, d]) = (self.ports.0.to_ne_bytes(), self.ports.1.to_ne_bytes());
+        let ports = u32::from_ne_bytes([a, b, c, d]);
+        let ([e, f, g, h], [i, j, k, l]) = (self.source.words(), self.destination.words());
+        if self.v6 { Ends::V6([e, f, g, h, i, j, k, l, ports]) } else { Ends::V4([h, l, ports]) }
+    }
+
+    /// True: the segment of a handshake that ends it, not the one that begins it.
+    #[inline(always)]
+    pub const fn is_last(&self) -> bool {
+        self.acknowledged.is_some()
+    }
+
+    /// Where the TCP header begins, from the start of the frame.
+    #[inline(always)]
+    pub const fn transport_offset(&self) -> usize {
+        self.transport
     }
 
     /// Where the IP header begins, from the start of the frame.

@@ -28,6 +28,8 @@ pub struct Refusal {
 pub enum DropReason {
     /// The quota has as many connections as it may have.
     OverConnectionLimit = 0,
+    /// Likewise, and the sender got no answer: more resets than [`Pace`](crate::Pace) admits, or none could be made.
+    Unanswered = 4,
 }
 
 /// Why a frame was not judged. The value is the index of its counter.
@@ -43,7 +45,7 @@ pub enum Unread {
 }
 
 /// Counters per processor: one for each reason.
-pub const REASONS: u32 = 4;
+pub const REASONS: u32 = 5;
 
 impl DropReason {
     /// The index of its counter, below [`REASONS`].
@@ -56,6 +58,7 @@ impl DropReason {
     pub const fn name(self) -> &'static str {
         match self {
             Self::OverConnectionLimit => "over_connection_limit",
+            Self::Unanswered => "unanswered",
         }
     }
 }
@@ -93,11 +96,42 @@ pub trait Listeners {
     fn is_local(&self, host: &ListenerKey) -> bool;
 }
 
+/// What is known of handshakes that have begun.
+pub trait Handshakes {
+    /// True: a quota has become full within [`HANDSHAKE`] nanoseconds. Otherwise no handshake that was let begin
+    /// can end at a full one, and no segment needs to be looked at for that.
+    fn filled_lately(&self) -> bool;
+
+    /// True: the segment is for a handshake that has not ended, or for a listening socket itself, which remembers
+    /// none (SYN cookies). It is asked for segments that may be the last of one.
+    fn is_open(&self, segment: &Opening) -> bool;
+}
+
+/// How long a handshake may last, nanoseconds: five retransmissions, which double their distance, take 63 s, and a
+/// SYN cookie is good for two minutes. Where a namespace is set to more, accept decides alone.
+pub const HANDSHAKE: u64 = 128_000_000_000;
+
+/// None has begun.
+impl Handshakes for () {
+    fn filled_lately(&self) -> bool {
+        false
+    }
+
+    fn is_open(&self, _: &Opening) -> bool {
+        false
+    }
+}
+
 /// Judges a frame that comes in by an interface of the namespace `netns`: a SYN to a listening socket whose quota
-/// has all the connections that it may have is refused.
+/// has all the connections that it may have is refused, and so is the end of a handshake that was let begin before.
 #[inline(always)]
-pub fn judge<P: Packet>(packet: &P, netns: u64, listeners: &impl Listeners) -> Verdict {
-    let opening = match Opening::read(packet) {
+pub fn judge<P: Packet>(
+    packet: &P,
+    netns: u64,
+    listeners: &impl Listeners,
+    handshakes: &impl Handshakes,
+) -> Verdict {
+    let opening = match Opening::read(packet, || handshakes.filled_lately()) {
         Ok(opening) => opening,
         Err(None) => return Verdict::Pass,
         Err(Some(unread)) => return Verdict::PassUnread(unread),
@@ -109,6 +143,9 @@ pub fn judge<P: Packet>(packet: &P, netns: u64, listeners: &impl Listeners) -> V
         return Verdict::Pass;
     }
     if found.by_wildcard && !listeners.is_local(&ListenerKey::of(netns, opening.destination, 0)) {
+        return Verdict::Pass;
+    }
+    if opening.is_last() && !handshakes.is_open(&opening) {
         return Verdict::Pass;
     }
     Verdict::Refuse(Refusal { opening, quota, reason: DropReason::OverConnectionLimit })

@@ -6,6 +6,7 @@
 
 mod atomic;
 mod context;
+mod handshake;
 mod maps;
 mod sockops;
 mod tc;

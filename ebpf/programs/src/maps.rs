@@ -1,11 +1,12 @@
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     btf_maps::SkStorage,
+    helpers::generated::bpf_ktime_get_ns,
     macros::{btf_map, map},
     maps::{Array, HashMap, PerCpuArray, PerCpuHashMap},
 };
 use ebpf_common::{
-    ABI_VERSION, Count, Limit, ListenerKey, Listeners, Mark, QuotaKey, REASONS as REASON_COUNT, Refused,
+    ABI_VERSION, Count, Limit, ListenerKey, Listeners, Mark, Pace, QuotaKey, REASONS as REASON_COUNT, Refused,
 };
 
 /// Listening sockets over all namespaces that share the pins.
@@ -34,12 +35,56 @@ static REFUSED: PerCpuHashMap<QuotaKey, Refused> =
 #[map]
 static REASONS: PerCpuArray<u64> = PerCpuArray::with_max_entries(REASON_COUNT, 0);
 
+#[map]
+static FILLED: Array<u64> = Array::with_max_entries(1, 0);
+
+#[map]
+static PACE: PerCpuArray<Pace> = PerCpuArray::with_max_entries(1, 0);
+
 #[btf_map]
 pub(crate) static MARKS: SkStorage<Mark> = SkStorage::new();
 
 /// Cookie of the namespace that the interfaces belong to, set by the loader.
 #[unsafe(no_mangle)]
 static NETNS: u64 = 0;
+
+/// Nanoseconds between resets of one processor, set by the loader.
+#[unsafe(no_mangle)]
+static RESET_INTERVAL: u64 = 0;
+
+/// True: this processor may send one more reset now.
+#[inline(always)]
+pub(crate) fn may_answer() -> bool {
+    let Some(pace) = PACE.get_ptr_mut(0) else { return false };
+    // SAFETY: reads a static; volatile, because the loader writes another value into the object.
+    let interval = unsafe { core::ptr::read_volatile(&raw const RESET_INTERVAL) };
+    // SAFETY: the value is this processor's own, and a program is not interrupted by itself.
+    unsafe { (*pace).admits(now(), interval) }
+}
+
+/// Nanoseconds of the monotonic clock.
+#[inline(always)]
+pub(crate) fn now() -> u64 {
+    // SAFETY: the helper takes nothing.
+    unsafe { bpf_ktime_get_ns() }
+}
+
+/// When a quota last became full; 0: none has.
+#[inline(always)]
+pub(crate) fn filled() -> u64 {
+    let Some(filled) = FILLED.get_ptr(0) else { return 0 };
+    // SAFETY: the row is there as long as the map; volatile, because other processors write it.
+    unsafe { core::ptr::read_volatile(filled) }
+}
+
+/// A quota has become full just now.
+#[inline(always)]
+pub(crate) fn note_filled() {
+    if let Some(filled) = FILLED.get_ptr_mut(0) {
+        // SAFETY: likewise; whoever writes last has the latest time, or one that is as good.
+        unsafe { core::ptr::write_volatile(filled, now()) };
+    }
+}
 
 /// The namespace that frames come in to.
 #[inline(always)]

@@ -12,7 +12,7 @@ use ebpf_common::{ListenerKey, Mark, QuotaKey, find};
 
 use crate::{
     atomic,
-    maps::{MARKS, Maps, count},
+    maps::{MARKS, Maps, count, note_filled},
 };
 
 const AF_INET: u32 = 2;
@@ -37,7 +37,8 @@ fn is_end(state: u32) -> bool {
 #[inline(always)]
 fn opened(context: &SockOpsContext) -> Option<()> {
     let exact = local(context)?;
-    let quota = QuotaKey::new(exact.netns(), find(&exact, &Maps)?.limit.quota());
+    let limit = find(&exact, &Maps)?.limit;
+    let quota = QuotaKey::new(exact.netns(), limit.quota());
     let count = count(&quota)?;
     let mark = mark(context, BPF_SK_STORAGE_GET_F_CREATE as u64)?;
     // SAFETY: the storage is this socket's, which is locked; the row outlives the program.
@@ -47,6 +48,9 @@ fn opened(context: &SockOpsContext) -> Option<()> {
         }
         *mark = Mark::counted(quota, (*count).epoch());
         atomic::add(count.cast(), 1);
+        if limit.is_reached(core::ptr::read_volatile(count).open()) {
+            note_filled();
+        }
     }
     let flags = context.cb_flags() | BPF_SOCK_OPS_STATE_CB_FLAG;
     context.set_cb_flags(flags as i32).ok()

@@ -1,13 +1,18 @@
 use aya_ebpf::{
-    bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC},
+    bindings::{BPF_F_RECOMPUTE_CSUM, TC_ACT_SHOT, TC_ACT_UNSPEC},
+    helpers::generated::{
+        bpf_l4_csum_replace, bpf_redirect, bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_store_bytes,
+    },
     macros::classifier,
     programs::TcContext,
 };
-use ebpf_common::{Verdict, judge};
+use ebpf_common::{DropReason, Opening, RESET_V4, RESET_V6, Refusal, Reset, Verdict, judge};
 
 use crate::{
+    atomic::opaque,
     context::Frame,
-    maps::{Maps, count_reason, netns, refused},
+    handshake::Table,
+    maps::{Maps, count_reason, may_answer, netns, refused},
 };
 
 /// Bytes of a frame that are made readable: every header that is looked at, IPv6 with a few extensions included.
@@ -28,18 +33,104 @@ fn gateway_tc(context: TcContext) -> i32 {
     if unsafe { (*context.skb.skb).pkt_type } != PACKET_HOST {
         return TC_ACT_UNSPEC;
     }
-    match judge(&Frame::of_tc(&context), netns(), &Maps) {
+    let handshakes = Table { context: context.skb.skb.cast() };
+    match judge(&Frame::of_tc(&context), netns(), &Maps, &handshakes) {
         Verdict::Pass => TC_ACT_UNSPEC,
         Verdict::PassUnread(unread) => {
             count_reason(unread.index());
             TC_ACT_UNSPEC
         }
-        Verdict::Refuse(refusal) => {
-            count_reason(refusal.reason.index());
-            if let Some(refused) = refused(&refusal.quota) {
-                refused.count_tc();
-            }
-            TC_ACT_SHOT
-        }
+        Verdict::Refuse(refusal) => refuse(&context, &refusal),
     }
+}
+
+#[inline(always)]
+fn refuse(context: &TcContext, refusal: &Refusal) -> i32 {
+    let answered = may_answer() && answer(context, &refusal.opening).is_some();
+    let reason = if answered { refusal.reason } else { DropReason::Unanswered };
+    count_reason(reason.index());
+    if let Some(refused) = refused(&refusal.quota) {
+        refused.tc().count(reason);
+    }
+    if !answered {
+        return TC_ACT_SHOT;
+    }
+    // SAFETY: the context is the one that the program was called with; the helper takes numbers only.
+    unsafe { bpf_redirect((*context.skb.skb).ifindex, 0) as i32 }
+}
+
+/// Makes the frame the answer to itself.
+#[inline(always)]
+fn answer(context: &TcContext, opening: &Opening) -> Option<()> {
+    match Reset::answering(opening) {
+        Reset::V4(packet) => replace::<RESET_V4>(context, opening, &packet),
+        Reset::V6(packet) => replace::<RESET_V6>(context, opening, &packet),
+    }
+}
+
+#[inline(always)]
+fn replace<const WORDS: usize>(context: &TcContext, opening: &Opening, packet: &[u32; WORDS]) -> Option<()> {
+    // At most 22, behind two VLAN tags; the verifier has lost that on the way over the stack.
+    let offset = opaque(opening.network_offset()) & 31;
+    let buffer = context.skb.skb;
+    // Makes it one buffer of its own, and takes segmentation by a device off. SAFETY: the context is the one that
+    // the program was called with; no pointer into the frame is used any more.
+    done(unsafe { bpf_skb_change_tail(buffer, (offset + 4 * WORDS) as u32, 0) })?;
+    store(context, offset, packet, BPF_F_RECOMPUTE_CSUM)?;
+    swap_stations(context)?;
+    let (header, field) = (offset + 4 * WORDS - 20, offset + 4 * WORDS - 4);
+    let finished = load::<u16>(context, field)?;
+    // A sum that is left to a device is not touched by a change of what it covers; every other one is. SAFETY: as
+    // above.
+    done(unsafe { bpf_l4_csum_replace(buffer, field as u32, 0, 1, 2) })?;
+    if load::<u16>(context, field)? != finished {
+        return store(context, field, &finished, 0);
+    }
+    // The device begins where the TCP header was.
+    if header != opening.transport_offset() {
+        return None;
+    }
+    store(context, field, &Reset::unfinished_checksum(opening), 0)
+}
+
+/// Back to where it came from.
+#[inline(always)]
+fn swap_stations(context: &TcContext) -> Option<()> {
+    let [a, b, c, d, e, f]: [u16; 6] = load(context, 0)?;
+    store(context, 0, &[d, e, f, a, b, c], 0)
+}
+
+#[inline(always)]
+fn load<T: Copy + Default>(context: &TcContext, offset: usize) -> Option<T> {
+    let mut value = T::default();
+    // SAFETY: the helper writes the value's bytes, which are integers.
+    let outcome = unsafe {
+        bpf_skb_load_bytes(
+            context.skb.skb.cast(),
+            offset as u32,
+            (&raw mut value).cast(),
+            size_of::<T>() as u32,
+        )
+    };
+    done(outcome)?;
+    Some(value)
+}
+
+#[inline(always)]
+fn store<T>(context: &TcContext, offset: usize, value: &T, flags: u32) -> Option<()> {
+    // SAFETY: the helper reads the value's bytes, which are integers.
+    done(unsafe {
+        bpf_skb_store_bytes(
+            context.skb.skb,
+            offset as u32,
+            (&raw const *value).cast(),
+            size_of::<T>() as u32,
+            flags.into(),
+        )
+    })
+}
+
+#[inline(always)]
+fn done(outcome: i64) -> Option<()> {
+    if outcome == 0 { Some(()) } else { None }
 }

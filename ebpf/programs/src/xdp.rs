@@ -4,12 +4,13 @@ use aya_ebpf::{
     macros::xdp,
     programs::XdpContext,
 };
-use ebpf_common::{Bytes, Opening, Packet, RESET_V4, RESET_V6, Reset, Verdict, judge};
+use ebpf_common::{Bytes, DropReason, Opening, Packet, RESET_V4, RESET_V6, Reset, Verdict, judge};
 
 use crate::{
     atomic::opaque,
     context::Frame,
-    maps::{Maps, count_reason, netns, refused},
+    handshake::Table,
+    maps::{Maps, count_reason, may_answer, netns, refused},
 };
 
 #[xdp(frags)]
@@ -66,21 +67,21 @@ fn redirect(context: &XdpContext) -> u32 {
 
 #[inline(always)]
 fn run(context: &XdpContext, length: fn(&XdpContext) -> usize, send: fn(&XdpContext) -> u32) -> u32 {
-    match judge(&Frame::of_xdp(context), netns(), &Maps) {
+    let handshakes = Table { context: context.ctx.cast() };
+    match judge(&Frame::of_xdp(context), netns(), &Maps, &handshakes) {
         Verdict::Pass => xdp_action::XDP_PASS,
         Verdict::PassUnread(unread) => {
             count_reason(unread.index());
             xdp_action::XDP_PASS
         }
         Verdict::Refuse(refusal) => {
-            count_reason(refusal.reason.index());
+            let answered = may_answer() && answer(context, &refusal.opening, length(context)).is_some();
+            let reason = if answered { refusal.reason } else { DropReason::Unanswered };
+            count_reason(reason.index());
             if let Some(refused) = refused(&refusal.quota) {
-                refused.count_xdp();
+                refused.xdp().count(reason);
             }
-            match answer(context, &refusal.opening, length(context)) {
-                Some(()) => send(context),
-                None => xdp_action::XDP_DROP,
-            }
+            if answered { send(context) } else { xdp_action::XDP_DROP }
         }
     }
 }

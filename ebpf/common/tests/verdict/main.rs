@@ -4,7 +4,8 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ebpf_common::{
-    Count, Limit, ListenerKey, Listeners, Mark, Opening, QuotaKey, Reset, Unread, Verdict, judge,
+    Answers, Count, DropReason, Ends, HANDSHAKE, Handshakes, Limit, ListenerKey, Listeners, Mark, Opening,
+    Pace, QuotaKey, Reset, Unread, Verdict, judge,
 };
 use frame::{Addresses, Frame, SYN};
 use proptest::{collection::vec, prelude::*};
@@ -36,8 +37,25 @@ impl Listeners for Full {
     }
 }
 
+/// Handshakes with everybody have begun, or with nobody; a quota has become full lately, or not.
+struct Begun {
+    lately: bool,
+    open: bool,
+}
+
+impl Handshakes for Begun {
+    fn filled_lately(&self) -> bool {
+        self.lately
+    }
+
+    fn is_open(&self, segment: &Opening) -> bool {
+        assert!(self.lately && segment.is_last(), "nothing else is looked up");
+        self.open
+    }
+}
+
 fn refused(bytes: &[u8]) -> Option<Opening> {
-    match judge(&bytes, NETNS, &Full) {
+    match judge(&bytes, NETNS, &Full, &()) {
         Verdict::Refuse(refusal) => Some(refusal.opening),
         Verdict::Pass | Verdict::PassUnread(_) => None,
     }
@@ -107,12 +125,59 @@ proptest! {
     }
 
     #[test]
+    fn a_sum_that_a_device_finishes_comes_out_right(frame in openings()) {
+        let opening = refused(&frame.bytes()).unwrap();
+        let answer = bytes(Reset::answering(&opening));
+        let (addresses, segment) = match frame.addresses {
+            Addresses::V4(..) => (&answer[12..20], &answer[20..]),
+            Addresses::V6(..) => (&answer[8..40], &answer[40..]),
+        };
+        let mut left = segment.to_vec();
+        left[16..18].copy_from_slice(&Reset::unfinished_checksum(&opening).to_ne_bytes());
+        let finished = frame::checksum(&left);
+        left[16..18].copy_from_slice(&finished.to_be_bytes());
+        prop_assert_eq!(frame::segment_checksum(addresses, &left), 0);
+    }
+
+    #[test]
+    fn the_end_of_a_handshake_is_refused_if_there_is_one(
+        frame in openings(), flags in any::<u8>(), acknowledgement in any::<u32>(), open in any::<bool>(), lately in any::<bool>(),
+    ) {
+        let frame = Frame { flags: flags & !0x06 | 0x10, acknowledgement, ..frame };
+        let asked = frame.bytes();
+        match judge(&asked.as_slice(), NETNS, &Full, &Begun { lately, open }) {
+            Verdict::Refuse(refusal) => {
+                prop_assert!(lately && open);
+                let answer = bytes(Reset::answering(&refusal.opening));
+                let (addresses, segment) = match frame.addresses {
+                    Addresses::V4(..) => (&answer[12..20], &answer[20..]),
+                    Addresses::V6(..) => (&answer[8..40], &answer[40..]),
+                };
+                prop_assert_eq!(&segment[4..8], acknowledgement.to_be_bytes());
+                prop_assert_eq!(&segment[8..14], [0, 0, 0, 0, 0x50, 0x04]);
+                prop_assert_eq!(frame::segment_checksum(addresses, segment), 0);
+                let ports = [frame.ports.0.to_be_bytes(), frame.ports.1.to_be_bytes()].concat();
+                let ends: Vec<u8> = match refusal.opening.ends() {
+                    Ends::V4(words) => words.iter().flat_map(|word| word.to_ne_bytes()).collect(),
+                    Ends::V6(words) => words.iter().flat_map(|word| word.to_ne_bytes()).collect(),
+                };
+                let expected = match frame.addresses {
+                    Addresses::V4(from, to) => [from.as_slice(), &to, &ports].concat(),
+                    Addresses::V6(from, to) => [from.as_slice(), &to, &ports].concat(),
+                };
+                prop_assert_eq!(ends, expected);
+            }
+            verdict => prop_assert!(!(lately && open) && verdict == Verdict::Pass, "{:?}", verdict),
+        }
+    }
+
+    #[test]
     fn what_is_cut_before_its_ports_and_flags_are_known_is_never_refused(frame in openings(), cut in any::<prop::sample::Index>()) {
         let whole = frame.bytes();
         let header = whole.len() - frame.payload.len() - frame.tcp_options.len();
         let cut = cut.index(header);
         prop_assert_eq!(refused(&whole[..cut]), None);
-        let verdict = judge(&&whole[..cut], NETNS, &Full);
+        let verdict = judge(&&whole[..cut], NETNS, &Full, &());
         prop_assert_eq!(verdict, Verdict::PassUnread(Unread::Malformed));
     }
 
@@ -126,6 +191,34 @@ proptest! {
         let opens = flags & (SYN | 0x10 | 0x04 | 0x01) == SYN;
         prop_assert_eq!(refused(&Frame { flags, ..frame }.bytes()).is_some(), opens);
     }
+}
+
+#[test]
+fn answers_keep_their_pace_and_may_burst() {
+    const BURST: u64 = 100_000_000;
+    let answers = |pace: &mut Pace, now: u64, interval: u64| {
+        (0..1_000_000).take_while(|_| pace.admits(now, interval)).count() as u64
+    };
+    let mut pace = Pace::default();
+    assert_eq!(answers(&mut pace, 1_000_000_000, 10_000), BURST / 10_000 + 1, "a burst");
+    assert_eq!(answers(&mut pace, 1_000_050_000, 10_000), 5, "and one more every interval");
+    assert_eq!(
+        answers(&mut pace, HANDSHAKE, 10_000),
+        BURST / 10_000 + 1,
+        "a rest fills it up, and no further"
+    );
+    assert_eq!(answers(&mut Pace::default(), 0, 0), 1_000_000, "no interval, no end");
+    let mut pace = Pace::default();
+    assert_eq!([pace.admits(u64::MAX, u64::MAX), pace.admits(7, u64::MAX)], [true, false]);
+}
+
+#[test]
+fn refusals_are_counted_by_what_became_of_them() {
+    let mut answers = Answers::default();
+    let reasons = [DropReason::OverConnectionLimit, DropReason::Unanswered, DropReason::Unanswered];
+    reasons.into_iter().for_each(|reason| answers.count(reason));
+    assert_eq!(answers.totals(), [(DropReason::OverConnectionLimit, 1), (DropReason::Unanswered, 2)]);
+    assert_ne!(DropReason::OverConnectionLimit.name(), DropReason::Unanswered.name());
 }
 
 #[test]

@@ -12,11 +12,12 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader, Pod,
-    maps::{HashMap, PerCpuHashMap, PerCpuValues},
+    maps::{Array, HashMap, PerCpuHashMap, PerCpuValues},
     programs::{SchedClassifier, TestRun, TestRunOptions, Xdp},
     util::nr_cpus,
 };
 use ebpf_common::{Limit, ListenerKey, QuotaKey, Refused, names};
+use nix::time::{ClockId, clock_gettime};
 
 /// Runs of which the best counts.
 const ROUNDS: u32 = 25;
@@ -70,18 +71,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     row(&ebpf, "SYN below the limit, IPv6", &v6(SYN, PORT, 0))?;
     row(&ebpf, "SYN below the limit, IPv6 behind 4 extension headers", &v6(SYN, PORT, 4))?;
     listen(&mut ebpf, Some(10), 10)?;
-    println!("| SYN at the limit, IPv4: dropped | - | {} |", best(&ebpf, names::TC, &syn)?);
-    println!("| SYN at the limit, IPv6: dropped | - | {} |", best(&ebpf, names::TC, &v6(SYN, PORT, 0))?);
+    fill(&mut ebpf)?;
+    row(&ebpf, "TCP data while a limit is reached, looked up, IPv4", &v4(ACK, PORT))?;
+    row(&ebpf, "TCP data while a limit is reached, looked up, IPv6", &v6(ACK, PORT, 0))?;
     println!("| a bare XDP_DROP, one by one | {} | - |", best_single(&ebpf, names::BARE_DROP, &syn)?);
-    println!(
-        "| SYN at the limit, IPv4: answered, one by one | {} | - |",
-        best_single(&ebpf, names::XDP_FRAGS, &syn)?
-    );
-    let syn = v6(SYN, PORT, 0);
-    println!(
-        "| SYN at the limit, IPv6: answered, one by one | {} | - |",
-        best_single(&ebpf, names::XDP_FRAGS, &syn)?
-    );
+    for (family, syn) in [("IPv4", &syn), ("IPv6", &v6(SYN, PORT, 0))] {
+        let (xdp, tc) = (best_single(&ebpf, names::XDP_FRAGS, syn)?, best_single(&ebpf, names::TC, syn)?);
+        println!("| SYN at the limit, {family}: answered, one by one | {xdp} | {tc} |");
+    }
     Ok(())
 }
 
@@ -108,6 +105,14 @@ fn run(ebpf: &Ebpf, name: &str, packet: &[u8], repeat: u32) -> Result<u128, Box<
         program.test_run(options)?
     };
     Ok(result.duration.as_nanos())
+}
+
+/// A quota has become full just now, as the programs are told.
+fn fill(ebpf: &mut Ebpf) -> Result<(), Box<dyn Error>> {
+    let mut filled: Array<_, u64> = map(ebpf, names::FILLED)?.try_into()?;
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC)?;
+    filled.set(0, u64::try_from(now.tv_sec())? * 1_000_000_000, 0)?;
+    Ok(())
 }
 
 /// The wildcards of both families, which count together.

@@ -1,7 +1,7 @@
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use aya::maps::{HashMap, MapData, PerCpuArray, PerCpuHashMap};
-use ebpf_common::{DropReason, QuotaKey, Unread, names};
+use ebpf_common::{QuotaKey, Unread, names};
 
 use crate::{
     Error, Tier,
@@ -29,9 +29,10 @@ pub struct Refusals {
     pub quota: QuotaId,
     /// `xdp` or `tc`.
     pub tier: &'static str,
-    /// `over_connection_limit`.
+    /// `over_connection_limit`: answered with a reset. `unanswered`: dropped for the same reason, since there were
+    /// too many to answer.
     pub reason: &'static str,
-    /// How many SYNs.
+    /// How many segments.
     pub total: u64,
 }
 
@@ -50,14 +51,17 @@ impl Counters {
     pub fn refused(&self) -> Vec<Refusals> {
         let rows = self.0.refused.iter().flatten().filter(|(key, _)| key.0.netns() == self.0.netns);
         rows.flat_map(|(key, processors)| {
-            let sum = |of: fn(&RefusedRow) -> u64| processors.iter().map(of).fold(0, u64::wrapping_add);
-            let totals = [
-                (Tier::XdpNative.label(), sum(|row| row.0.xdp())),
-                (Tier::Tcx.label(), sum(|row| row.0.tc())),
-            ];
-            let reason = DropReason::OverConnectionLimit.name();
+            let mut totals = BTreeMap::new();
+            for row in processors.iter() {
+                for (tier, answers) in [Tier::XdpNative, Tier::Tcx].into_iter().zip(row.0.tiers()) {
+                    for (reason, total) in answers.totals() {
+                        let sum: &mut u64 = totals.entry((tier.label(), reason.name())).or_default();
+                        *sum = sum.wrapping_add(total);
+                    }
+                }
+            }
             let quota = QuotaId(key.0.id());
-            totals.map(|(tier, total)| Refusals { quota, tier, reason, total })
+            totals.into_iter().map(move |((tier, reason), total)| Refusals { quota, tier, reason, total })
         })
         .filter(|refusals| refusals.total > 0)
         .collect()

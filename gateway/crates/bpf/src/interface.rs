@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, fmt, net::IpAddr};
+use std::{collections::BTreeSet, fmt, io, net::IpAddr};
 
 use aya::{
     Ebpf,
@@ -7,9 +7,10 @@ use aya::{
         links::{FdLink, PinnedLink},
         tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle},
     },
+    sys::SyscallError,
 };
 use ebpf_common::names;
-use nix::{ifaddrs::getifaddrs, net::if_::InterfaceFlags, net::if_::if_nametoindex};
+use nix::{ifaddrs::getifaddrs, libc, net::if_::InterfaceFlags, net::if_::if_nametoindex};
 
 use crate::{
     Error, driver,
@@ -80,6 +81,10 @@ pub(crate) struct Attached {
     pub(crate) tier: Tier,
     /// Tells the interface from a later one of the same name.
     pub(crate) index: u32,
+    /// Why no tier before this one; empty: there is none.
+    pub(crate) passed_over: Vec<String>,
+    /// True: one before it may work once somebody else's program is gone.
+    pub(crate) is_second: bool,
     held: Held,
 }
 
@@ -106,16 +111,11 @@ impl Attached {
     ) -> Result<Self, Error> {
         let index = index(name).ok_or_else(|| Error::NoInterface { name: name.to_owned() })?;
         let mut site = Site { programs, pins, netns, name, index };
-        let mut tried = Vec::new();
-        let mut note =
-            |tier: Tier, error: Cause| tried.push(format!("{tier}: {}", brief(&error.to_string())));
+        let (mut tried, mut is_second) = (Vec::new(), false);
         for hook in &interfaces.hooks {
             let tiers: &[Tier] = match hook {
                 Hook::Xdp if is_loopback(name) => {
-                    note(
-                        Tier::XdpNative,
-                        "a loopback has none, and in generic mode it would copy every segment".into(),
-                    );
+                    tried.push(format!("{}: {LOOPBACK}", Tier::XdpNative));
                     continue;
                 }
                 Hook::Xdp if interfaces.generic_xdp => &[Tier::XdpNative, Tier::XdpGeneric],
@@ -125,8 +125,16 @@ impl Attached {
             };
             for tier in tiers {
                 match site.attach(*tier) {
-                    Ok(held) => return Ok(Self { tier: *tier, index, held }),
-                    Err(error) => note(*tier, error),
+                    Ok(held) => {
+                        return Ok(Self { tier: *tier, index, passed_over: tried, is_second, held });
+                    }
+                    Err(error) if is_occupied(*tier, &*error) => {
+                        is_second = true;
+                        tried.push(format!("{tier}: {OCCUPIED}, see `ip link show dev {name}`"));
+                        // Nor in the other mode: one interface has one.
+                        break;
+                    }
+                    Err(error) => tried.push(format!("{tier}: {}", brief(&error.to_string()))),
                 }
             }
         }
@@ -140,6 +148,24 @@ impl Attached {
             Held::Filter { .. } => None,
         }
     }
+}
+
+const LOOPBACK: &str = "a loopback has none, and in generic mode it would copy every segment";
+
+const OCCUPIED: &str = "somebody else's XDP program is there, and is left alone";
+
+/// True: another program is where ours was to be. An interface has one XDP program, and a link never takes the place
+/// of one that is there (`dev_xdp_attach` in `net/core/dev.c`).
+fn is_occupied(tier: Tier, error: &(dyn std::error::Error + 'static)) -> bool {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut codes = causes.filter_map(|error| {
+        let code = |error: &io::Error| error.raw_os_error();
+        error.downcast_ref::<io::Error>().and_then(code).or_else(|| match error.downcast_ref() {
+            Some(ProgramError::SyscallError(SyscallError { io_error, .. })) => code(io_error),
+            _ => None,
+        })
+    });
+    tier.label() == Tier::XdpNative.label() && codes.any(|code| code == libc::EBUSY || code == libc::EEXIST)
 }
 
 /// Without the middle of the verifier's log, which may be thousands of lines.

@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf};
 
 use aya::{Ebpf, EbpfLoader, programs::SockOps};
 use ebpf_common::names;
@@ -23,6 +23,8 @@ pub struct Options {
     pub pin_dir: PathBuf,
     /// Where clients come in.
     pub interfaces: Interfaces,
+    /// Most resets that a processor sends in a second; further segments are refused without an answer.
+    pub resets_per_second: NonZeroU32,
 }
 
 /// The kernel half at work. Dropping it leaves everything pinned as it is, as a crash does; [`Kernel::detach`]
@@ -47,6 +49,8 @@ impl Kernel {
         let netns = netns::cookie()?;
         let mut loader = EbpfLoader::new();
         loader.override_global(names::NETNS, &netns, true);
+        let interval = 1_000_000_000 / u64::from(options.resets_per_second.get());
+        loader.override_global(names::RESET_INTERVAL, &interval, true);
         let paths: Vec<_> = pins.maps().map(|(name, ..)| (name, pins.path(name))).collect();
         for (name, path) in &paths {
             loader.map_pin_path(name, path.as_path());
@@ -72,7 +76,11 @@ impl Kernel {
             self.wanted.hooks == interfaces.hooks && self.wanted.generic_xdp == interfaces.generic_xdp;
         for name in &interfaces.names {
             let held = match before.remove(name) {
-                Some(Ok(attached)) if same_hooks && self.is_in_place(name, &attached) => Ok(attached),
+                Some(Ok(attached))
+                    if same_hooks && !attached.is_second && self.is_in_place(name, &attached) =>
+                {
+                    Ok(attached)
+                }
                 _ => Attached::attach(&mut self.programs, &self.pins, self.netns, name, interfaces),
             };
             self.attached.insert(name.clone(), held);
@@ -87,6 +95,15 @@ impl Kernel {
         self.attached
             .iter()
             .map(|(name, attached)| (name.as_str(), attached.as_ref().map(|attached| attached.tier)))
+    }
+
+    /// Why an interface has no better tier than it has, each tier that was tried; empty: it has the best of those
+    /// that may be used.
+    pub fn passed_over(&self, interface: &str) -> &[String] {
+        match self.attached.get(interface) {
+            Some(Ok(attached)) => &attached.passed_over,
+            _ => &[],
+        }
     }
 
     /// Before a configuration is published, and before its new sockets listen: adds rows, lowers limits.

@@ -4,7 +4,7 @@ use std::{
 };
 
 use aya::{
-    maps::{HashMap, MapData, MapError, PerCpuHashMap, PerCpuValues},
+    maps::{Array, HashMap, MapData, MapError, PerCpuHashMap, PerCpuValues},
     util::nr_cpus,
 };
 use ebpf_common::{Count, QuotaKey, Refused, names};
@@ -55,6 +55,7 @@ pub(crate) struct Rows {
     local: HashMap<MapData, Key, u32>,
     counts: HashMap<MapData, Quota, CountRow>,
     refused: PerCpuHashMap<MapData, Quota, RefusedRow>,
+    filled: Array<MapData, u64>,
 }
 
 impl Rows {
@@ -66,6 +67,7 @@ impl Rows {
             local: pinned(pins, names::LOCAL)?.try_into().map_err(failed("open", names::LOCAL))?,
             counts: pinned(pins, names::COUNTS)?.try_into().map_err(failed("open", names::COUNTS))?,
             refused: pinned(pins, names::REFUSED)?.try_into().map_err(failed("open", names::REFUSED))?,
+            filled: pinned(pins, names::FILLED)?.try_into().map_err(failed("open", names::FILLED))?,
         })
     }
 
@@ -78,6 +80,19 @@ impl Rows {
             let before = self.most(&key)?;
             let most = before.map_or(limit.most, |before| lower(before, limit.most));
             self.set(key, limit.quota, most)?;
+            self.note_filled(limit.quota, most)?;
+        }
+        Ok(())
+    }
+
+    /// Tells the programs that a quota may have become full by a lower limit: handshakes have begun that must not
+    /// end.
+    fn note_filled(&mut self, quota: QuotaId, most: Option<u64>) -> Result<(), Error> {
+        let Some(most) = most else { return Ok(()) };
+        let count = self.counts.get(&Quota(QuotaKey::new(self.netns, quota.0)), 0);
+        if count.is_ok_and(|row| ebpf_common::Limit::new(quota.0, Some(most)).is_reached(row.0.open())) {
+            let now = nanoseconds(ClockId::CLOCK_MONOTONIC);
+            self.filled.set(0, now, 0).map_err(failed("write", names::FILLED))?;
         }
         Ok(())
     }
@@ -179,7 +194,11 @@ fn gone(outcome: Result<(), MapError>) -> Result<(), MapError> {
 
 /// Nanoseconds since boot: never given twice to rows of one key.
 fn epoch() -> u64 {
-    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |now| {
+    nanoseconds(ClockId::CLOCK_BOOTTIME)
+}
+
+fn nanoseconds(clock: ClockId) -> u64 {
+    clock_gettime(clock).map_or(0, |now| {
         u64::try_from(now.tv_sec()).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec()).unwrap_or(0)
     })
 }

@@ -10,11 +10,12 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use crate::Error;
 
 /// Pinned maps with the sizes of key and value.
-const MAPS: [(&str, usize, usize); 6] = [
+const MAPS: [(&str, usize, usize); 7] = [
     (names::LIMITS, size_of::<ListenerKey>(), size_of::<Limit>()),
     (names::LOCAL, size_of::<ListenerKey>(), size_of::<u32>()),
     (names::COUNTS, size_of::<QuotaKey>(), size_of::<Count>()),
     (names::REFUSED, size_of::<QuotaKey>(), size_of::<Refused>()),
+    (names::FILLED, size_of::<u32>(), size_of::<u64>()),
     (names::REASONS, size_of::<u32>(), size_of::<u64>()),
     // The storage's key is a socket's descriptor.
     (names::MARKS, size_of::<i32>(), size_of::<Mark>()),

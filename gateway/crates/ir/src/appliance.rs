@@ -66,7 +66,8 @@ pub struct KernelSettings {
     /// Whether limits are enforced in the kernel.
     #[serde(default)]
     pub mode: KernelMode,
-    /// Interfaces that clients come in by; none: user space alone enforces.
+    /// Interfaces that clients come in by; none: those that carry an address that a listener is bound to, a loopback
+    /// by its very address only. `mode: Off` for no interface at all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interfaces: Vec<String>,
     /// Allow XDP in generic mode where a driver has no native one (slower than TC on most).
@@ -96,7 +97,7 @@ pub enum KernelTier {
     /// Before the network stack; answers with a reset.
     #[serde(rename = "XDP")]
     Xdp,
-    /// At the entrance of the network stack; drops.
+    /// At the entrance of the network stack; answers with a reset.
     #[serde(rename = "TC")]
     Tc,
 }

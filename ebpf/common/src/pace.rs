@@ -1,0 +1,26 @@
+/// Answers of one processor at a steady pace, with room for bursts (the generic cell rate algorithm, ITU-T I.371).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// When the next answer is due, nanoseconds of the monotonic clock.
+    due: u64,
+}
+
+const _: () = assert!(size_of::<Pace>() == 8);
+
+/// How far ahead of their pace answers may be, nanoseconds.
+const BURST: u64 = 100_000_000;
+
+impl Pace {
+    /// True: one more may be given now, and is taken for given. `interval`: nanoseconds from one to the next at a
+    /// steady pace; 0: any number.
+    #[inline(always)]
+    pub fn admits(&mut self, now: u64, interval: u64) -> bool {
+        let due = if self.due > now { self.due } else { now };
+        if due - now > BURST {
+            return false;
+        }
+        self.due = due.saturating_add(interval);
+        true
+    }
+}
