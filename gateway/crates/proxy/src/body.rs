@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::{
     http::h1::{RequestReader, codec},
-    upstream::{Http1Response, Http2Response},
+    upstream::{Http1Response, Http2Response, InFlight},
 };
 
 /// The body of a message, whichever protocol it comes by. What is not polled is not read.
@@ -103,6 +103,15 @@ impl Body {
             },
             Self::Http1(response) => response.length(),
             Self::Http2(response) => response.length(),
+        }
+    }
+
+    /// A request is in flight as long as the response's body that the backend still sends.
+    pub(crate) fn hold(&mut self, flight: InFlight) {
+        match self {
+            Self::Http1(response) => response.hold(flight),
+            Self::Http2(response) => response.hold(flight),
+            Self::Empty | Self::Full(_) | Self::Request(_) => {}
         }
     }
 

@@ -39,6 +39,9 @@ pub(crate) struct Arrival {
     pub(crate) progress: Rc<Progress>,
 }
 
+/// Longer responses than this do not keep their snapshot alive.
+const SHORT: u64 = 1 << 20;
+
 /// Where a request stands.
 enum Place {
     /// In its snapshot.
@@ -184,9 +187,13 @@ impl Exchange {
         }
     }
 
-    /// The client is sent a response with this status.
-    pub(crate) fn replied(&mut self, status: StatusCode) {
+    /// The client is sent a response with this status and a body of this length, if that is known ahead. One that
+    /// may take for ever lets go of the snapshot.
+    pub(crate) fn replied(&mut self, status: StatusCode, length: Option<u64>) {
         self.status = Some(status);
+        if length.is_none_or(|length| length > SHORT) {
+            self.release();
+        }
     }
 
     /// Bytes of the response's body went to the client's connection.
@@ -207,8 +214,7 @@ impl Exchange {
         }
     }
 
-    /// Lets go of the snapshot: call it where a response may take for ever.
-    pub(crate) fn release(&mut self) {
+    fn release(&mut self) {
         let Place::Held { scope, rule, backend } = &self.place else { return };
         let listener = scope.listener_or_first();
         let rule = rule.map(|key| listener.router.rule(key));

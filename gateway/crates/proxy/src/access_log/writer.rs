@@ -105,8 +105,7 @@ impl Writer {
         source: &Source,
         refusal: Refusal,
     ) {
-        let place = (SystemTime::now(), &*listener.0);
-        self.line(|line| format::refused(line, format, place, source, (REFUSED, refusal)));
+        self.unserved(format, listener, source, (REFUSED, refusal));
     }
 
     /// Writes the line of a connection that a dry run would have refused.
@@ -117,8 +116,18 @@ impl Writer {
         source: &Source,
         refusal: Refusal,
     ) {
+        self.unserved(format, listener, source, (WOULD_REFUSE, refusal));
+    }
+
+    fn unserved(
+        &self,
+        format: AccessLogFormat,
+        listener: &ListenerId,
+        source: &Source,
+        what: (&'static str, Refusal),
+    ) {
         let place = (SystemTime::now(), &*listener.0);
-        self.line(|line| format::refused(line, format, place, source, (WOULD_REFUSE, refusal)));
+        self.line(|line| format::refused(line, format, place, source, what));
     }
 
     /// True: a line goes somewhere, so making a record is worth its while.

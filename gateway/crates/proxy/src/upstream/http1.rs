@@ -1,5 +1,4 @@
 use std::{
-    io,
     rc::Rc,
     task::{Context, Poll, ready},
 };
@@ -87,7 +86,7 @@ pub(crate) struct Http1Response {
     keep_alive: bool,
     failed: Option<BodyError>,
     home: Rc<EndpointPool>,
-    _flight: InFlight,
+    flight: Option<InFlight>,
 }
 
 impl Connection {
@@ -190,7 +189,7 @@ impl Call {
     }
 
     /// What follows the header.
-    pub(super) fn finish(mut self, head: ResponseHead, home: &Rc<EndpointPool>, flight: InFlight) -> Outcome {
+    pub(super) fn finish(mut self, head: ResponseHead, home: &Rc<EndpointPool>) -> Outcome {
         let ResponseHead { head, body, keep_alive } = head;
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             let Connection { io, read, place, .. } = self.connection;
@@ -219,7 +218,7 @@ impl Call {
             keep_alive,
             failed: None,
             home: Rc::clone(home),
-            _flight: flight,
+            flight: None,
         };
         Outcome::Response(head, Body::Http1(Box::new(response)))
     }
@@ -251,6 +250,11 @@ fn reason(error: ResponseError) -> &'static str {
 }
 
 impl Http1Response {
+    /// The request is in flight as long as this.
+    pub(crate) fn hold(&mut self, flight: InFlight) {
+        self.flight = Some(flight);
+    }
+
     /// Bytes that are still to come, if the header says.
     pub(crate) fn length(&self) -> Option<u64> {
         self.left
@@ -327,11 +331,5 @@ impl From<CallError> for ProxyError {
             CallError::Closed => Self::UpstreamClosed,
             CallError::Malformed(reason) => Self::UpstreamMalformed(reason),
         }
-    }
-}
-
-impl From<io::Error> for CallError {
-    fn from(_: io::Error) -> Self {
-        Self::Closed
     }
 }

@@ -33,10 +33,15 @@ pub(crate) struct Http2Response {
     incoming: Incoming,
     _loan: Loan,
     _lease: Lease,
-    _flight: InFlight,
+    flight: Option<InFlight>,
 }
 
 impl Http2Response {
+    /// The request is in flight as long as this.
+    pub(crate) fn hold(&mut self, flight: InFlight) {
+        self.flight = Some(flight);
+    }
+
     /// Bytes that are still to come, if the header says.
     pub(crate) fn length(&self) -> Option<u64> {
         http_body::Body::size_hint(&self.incoming).exact()
@@ -56,7 +61,6 @@ pub(super) async fn http2(
     upstream: &Upstream,
     target: Target<'_>,
     request: &mut Request,
-    flight: &mut Option<InFlight>,
 ) -> Result<Reply, ProxyError> {
     if request.upgrade.is_some() {
         return Err(ProxyError::NoUpgrade);
@@ -70,12 +74,11 @@ pub(super) async fn http2(
         let message = http::Request::from_parts(translate(head)?, lent);
         let mut failed = match lease.sender().try_send_request(message).await {
             Ok(response) => {
-                let Some(flight) = flight.take() else { return Err(ProxyError::UpstreamClosed) };
                 let (head, incoming) = response.into_parts();
                 let body = if http_body::Body::is_end_stream(&incoming) {
                     Body::Empty
                 } else {
-                    Body::Http2(Http2Response { incoming, _loan: loan, _lease: lease, _flight: flight })
+                    Body::Http2(Http2Response { incoming, _loan: loan, _lease: lease, flight: None })
                 };
                 return Ok(Reply { head, body, tunnel: None });
             }

@@ -15,4 +15,4 @@ mod send;
 pub(crate) use http1::{Http1Response, Tunnel};
 pub(crate) use http2::Http2Response;
 pub(crate) use pool::Pools;
-pub(crate) use send::{Request, send};
+pub(crate) use send::{InFlight, Request, send};

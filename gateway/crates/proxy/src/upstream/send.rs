@@ -61,12 +61,14 @@ pub(crate) async fn send(
 ) -> Result<Reply, ProxyError> {
     let flight = InFlight::take(upstream)?;
     let attempts = Attempts { worker, upstream, timeouts, attempted };
-    match timeouts.request {
-        None => attempts.run(request, flight).await,
-        Some(limit) => timeout_at(Instant::now() + limit, attempts.run(request, flight))
+    let mut reply = match timeouts.request {
+        None => attempts.run(request).await,
+        Some(limit) => timeout_at(Instant::now() + limit, attempts.run(request))
             .await
             .unwrap_or(Err(ProxyError::UpstreamTimeout)),
-    }
+    }?;
+    reply.body.hold(flight);
+    Ok(reply)
 }
 
 struct Attempts<'a> {
@@ -77,8 +79,7 @@ struct Attempts<'a> {
 }
 
 impl Attempts<'_> {
-    async fn run(mut self, mut request: Request, flight: InFlight) -> Result<Reply, ProxyError> {
-        let mut flight = Some(flight);
+    async fn run(mut self, mut request: Request) -> Result<Reply, ProxyError> {
         let upstream = self.upstream;
         let endpoints = &upstream.config.endpoints;
         let start = match endpoints.len() {
@@ -89,7 +90,7 @@ impl Attempts<'_> {
         let mut failed = ProxyError::Connect;
         for turn in 0..endpoints.len() {
             let endpoint = &endpoints[start.wrapping_add(turn) % endpoints.len()];
-            match self.endpoint(endpoint, start, &mut request, &mut flight).await {
+            match self.endpoint(endpoint, start, &mut request).await {
                 Err(error) if error.is_retryable() => failed = error,
                 ended => return ended,
             }
@@ -103,13 +104,10 @@ impl Attempts<'_> {
         endpoint: &Endpoint,
         start: usize,
         request: &mut Request,
-        flight: &mut Option<InFlight>,
     ) -> Result<Reply, ProxyError> {
         match &endpoint.address {
-            EndpointAddress::Ip(address) => {
-                self.target(endpoint, Target::Address(*address), request, flight).await
-            }
-            EndpointAddress::Unix(path) => self.target(endpoint, Target::Path(path), request, flight).await,
+            EndpointAddress::Ip(address) => self.target(endpoint, Target::Address(*address), request).await,
+            EndpointAddress::Unix(path) => self.target(endpoint, Target::Path(path), request).await,
             EndpointAddress::Dns { host, port } => {
                 let addresses = match self.worker.pools.resolver().resolve(host).await {
                     Ok(addresses) => addresses,
@@ -122,7 +120,7 @@ impl Attempts<'_> {
                 for turn in 0..addresses.len() {
                     let ip = addresses[start.wrapping_add(turn) % addresses.len()];
                     let target = Target::Address(SocketAddr::new(ip, *port));
-                    match self.target(endpoint, target, request, flight).await {
+                    match self.target(endpoint, target, request).await {
                         Err(error) if error.is_retryable() => failed = error,
                         ended => return ended,
                     }
@@ -138,7 +136,6 @@ impl Attempts<'_> {
         endpoint: &Endpoint,
         target: Target<'_>,
         request: &mut Request,
-        flight: &mut Option<InFlight>,
     ) -> Result<Reply, ProxyError> {
         let started = Instant::now();
         let address = match target {
@@ -152,10 +149,10 @@ impl Attempts<'_> {
         let deadline = self.timeouts.backend_request.map(|limit| started + limit);
         let attempt = async {
             match self.upstream.config.protocol {
-                UpstreamProtocol::Http1 => http1(self.worker, self.upstream, target, request, flight).await,
+                UpstreamProtocol::Http1 => http1(self.worker, self.upstream, target, request).await,
                 UpstreamProtocol::H2c => {
                     let home = self.worker.pools.endpoint(self.upstream, target);
-                    http2(&home, self.upstream, target, request, flight).await
+                    http2(&home, self.upstream, target, request).await
                 }
             }
         };
@@ -177,7 +174,6 @@ async fn http1(
     upstream: &Upstream,
     target: Target<'_>,
     request: &mut Request,
-    flight: &mut Option<InFlight>,
 ) -> Result<Reply, ProxyError> {
     let home = worker.pools.endpoint(upstream, target);
     loop {
@@ -195,8 +191,7 @@ async fn http1(
             Err(CallError::Closed) if may_repeat => {}
             Err(error) => return Err(error.into()),
             Ok(head) => {
-                let Some(flight) = flight.take() else { return Err(ProxyError::UpstreamClosed) };
-                return match call.finish(head, &home, flight) {
+                return match call.finish(head, &home) {
                     Outcome::Response(head, body) => Ok(Reply { head, body, tunnel: None }),
                     Outcome::Tunnel(head, tunnel) if request.upgrade.is_some() => {
                         Ok(Reply { head, body: Body::Empty, tunnel: Some(tunnel) })

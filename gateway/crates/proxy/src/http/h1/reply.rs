@@ -46,9 +46,6 @@ pub(super) enum Unsent {
     Backend,
 }
 
-/// Longer responses than this do not keep their snapshot alive.
-const SHORT: u64 = 1 << 20;
-
 /// Sends a response whole. Ready with whether another request may follow.
 pub(super) async fn send<IO: ClientIo>(
     client: &Client<IO>,
@@ -66,14 +63,11 @@ pub(super) async fn send<IO: ClientIo>(
         state.forget_to_ask();
         encode_response(&head, framing, connection, terms.version, state.outbox.buffer());
     }
-    exchange.replied(head.status);
+    let body = if framing == Framing::Empty { Body::Empty } else { body };
+    exchange.replied(head.status, body.length());
     drop(head);
-    if !matches!(framing, Framing::Empty | Framing::Length(..=SHORT)) {
-        exchange.release();
-    }
     let now = Instant::now();
     exchange.progress().touch(now);
-    let body = if framing == Framing::Empty { Body::Empty } else { body };
     let mut sending =
         Sending { client, body: Some(body), trailers: None, framing, terms, pace: Pace::new(now) };
     poll_fn(|cx| sending.poll(exchange, alarm, cx)).await?;

@@ -43,8 +43,7 @@ pub(super) async fn run<IO: ClientIo>(
         Direction::new(std::mem::take(read))
     };
     let mut down = Direction::new(early);
-    exchange.replied(head.status);
-    exchange.release();
+    exchange.replied(head.status, None);
     if poll_fn(|cx| client.state().poll_flush(&mut 0, cx)).await.is_err() {
         return;
     }

@@ -20,9 +20,6 @@ use crate::{
     respond::Reply,
 };
 
-/// Longer responses than this do not keep their snapshot alive.
-const SHORT: u64 = 1 << 20;
-
 /// The body of a response, as hyper takes it from us, with the exchange that it is the end of.
 pub(super) struct Outgoing {
     body: Source,
@@ -76,11 +73,8 @@ impl Outgoing {
         let has_none = is_head || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let body = if has_none { Body::Empty } else { body };
         settle_length(&mut head.headers, head.status, has_none, &body);
-        exchange.replied(head.status);
         let length = body.length();
-        if length.is_none_or(|length| length > SHORT) {
-            exchange.release();
-        }
+        exchange.replied(head.status, length);
         let ended = length == Some(0);
         if ended {
             exchange.complete();
