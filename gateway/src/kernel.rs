@@ -69,7 +69,7 @@ impl KernelHalf {
     pub(crate) fn tighten(&mut self, config: &ir::Gateway) {
         self.listening = choice::listening(config);
         self.follow(&config.appliance.kernel);
-        self.board.name(limits::listeners(config));
+        self.board.name(limits::shown(config));
         if let State::AtWork(kernel) = &mut self.state
             && let Err(error) = kernel.tighten(&limits::of(config))
         {

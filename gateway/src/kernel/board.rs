@@ -4,9 +4,11 @@ use std::{
 };
 
 use bpf::{Counters, QuotaId, Refusals};
-use ir::ListenerId;
+use ir::{ListenerId, PolicyName};
 use prometheus::Registry;
-use proxy::metrics::{KernelMetrics, KernelReading};
+use proxy::metrics::{KernelMetrics, KernelReading, KernelRefusals};
+
+use super::limits::Shown as Names;
 
 /// What the kernel half shows: written by the reload loop, read with the metrics.
 #[derive(Clone, Debug)]
@@ -17,7 +19,7 @@ struct Shown {
     counters: Option<Counters>,
     line: String,
     tiers: Vec<(String, &'static str)>,
-    listeners: BTreeMap<QuotaId, ListenerId>,
+    names: BTreeMap<QuotaId, Names>,
     tally: Tally,
 }
 
@@ -26,7 +28,7 @@ struct Shown {
 #[derive(Debug, Default)]
 struct Tally {
     seen: BTreeMap<(QuotaId, &'static str, &'static str), u64>,
-    totals: BTreeMap<(ListenerId, &'static str, &'static str), u64>,
+    totals: BTreeMap<(ListenerId, &'static str, &'static str, Option<PolicyName>), u64>,
 }
 
 impl Board {
@@ -38,12 +40,16 @@ impl Board {
         board
     }
 
-    /// Which listener each quota is shown under from now on.
-    pub(super) fn name(&self, listeners: BTreeMap<QuotaId, ListenerId>) {
+    /// What each quota is shown under from now on.
+    pub(super) fn name(&self, names: BTreeMap<QuotaId, Names>) {
         let mut shown = self.shown();
         shown.settle();
-        shown.tally.totals.retain(|(listener, ..), _| listeners.values().any(|known| known == listener));
-        shown.listeners = listeners;
+        shown.tally.totals.retain(|(listener, _, reason, policy), _| {
+            let is_known =
+                |known: &Names| known.listener == *listener && known.policy(reason) == policy.as_ref();
+            names.values().any(is_known)
+        });
+        shown.names = names;
     }
 
     /// What is at work from now on. True: that is something else than before.
@@ -75,19 +81,26 @@ impl Board {
 impl Shown {
     fn settle(&mut self) {
         let refused = self.counters.as_ref().map(Counters::refused).unwrap_or_default();
-        self.tally.add(&refused, &self.listeners);
+        self.tally.add(&refused, &self.names);
     }
 
     fn reading(&mut self) -> KernelReading {
         self.settle();
         let refused = self.tally.totals.iter();
-        let refused =
-            refused.map(|((listener, tier, reason), total)| (listener.clone(), *tier, *reason, *total));
+        let refused = refused.map(|((listener, tier, reason, policy), total)| KernelRefusals {
+            listener: listener.clone(),
+            tier,
+            reason,
+            policy: policy.clone(),
+            total: *total,
+        });
         let open = self.counters.as_ref().map(Counters::open_connections).unwrap_or_default();
-        let open =
-            open.into_iter().filter_map(|(quota, open)| Some((self.listeners.get(&quota)?.clone(), open)));
+        let open = open
+            .into_iter()
+            .filter_map(|(quota, open)| Some((self.names.get(&quota)?.listener.clone(), open)));
         KernelReading {
             refused: refused.collect(),
+            told: Vec::new(),
             open: open.collect(),
             unread: self.counters.as_ref().map(Counters::unread).unwrap_or_default(),
             tiers: self.tiers.clone(),
@@ -96,33 +109,37 @@ impl Shown {
 }
 
 impl Tally {
-    fn add(&mut self, refused: &[Refusals], listeners: &BTreeMap<QuotaId, ListenerId>) {
+    fn add(&mut self, refused: &[Refusals], names: &BTreeMap<QuotaId, Names>) {
         for Refusals { quota, tier, reason, total } in refused {
-            let Some(listener) = listeners.get(quota) else { continue };
+            let Some(names) = names.get(quota) else { continue };
             let seen = self.seen.insert((*quota, tier, reason), *total).unwrap_or(0);
             // Fewer than before: a new row.
             let more = if *total >= seen { total - seen } else { *total };
-            *self.totals.entry((listener.clone(), tier, reason)).or_default() += more;
+            let policy = names.policy(reason).cloned();
+            *self.totals.entry((names.listener.clone(), tier, reason, policy)).or_default() += more;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use ir::PolicyNames;
+
     use super::*;
 
     #[test]
     fn totals_rise_over_rows_that_come_and_go() {
         let quota = QuotaId::of("default/eg:80/TCP");
         let listener = ListenerId("default/eg/web".into());
-        let listeners = BTreeMap::from([(quota, listener.clone())]);
+        let names = Names { listener: listener.clone(), policies: PolicyNames::default() };
+        let names = BTreeMap::from([(quota, names)]);
         let mut tally = Tally::default();
         let mut add = |total: u64| {
-            tally.add(&[Refusals { quota, tier: "xdp", reason: "r", total }], &listeners);
-            tally.totals[&(listener.clone(), "xdp", "r")]
+            tally.add(&[Refusals { quota, tier: "xdp", reason: "r", total }], &names);
+            tally.totals[&(listener.clone(), "xdp", "r", None)]
         };
         assert_eq!([add(3), add(3), add(5), add(1), add(2)], [3, 3, 5, 6, 7]);
-        tally.add(&[Refusals { quota: QuotaId::of("gone"), tier: "xdp", reason: "r", total: 9 }], &listeners);
+        tally.add(&[Refusals { quota: QuotaId::of("gone"), tier: "xdp", reason: "r", total: 9 }], &names);
         assert_eq!(tally.totals.len(), 1, "what has no name is not shown");
     }
 }

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use bpf::{Limit, Limits, QuotaId};
-use ir::{Bind, ListenerId, Protocol, Transport};
+use ir::{Bind, ListenerId, PolicyName, PolicyNames, Protocol, Transport};
 
 /// Every listening address of a configuration with what the kernel may let in there: the addresses of a bind
 /// count together, as its listeners do in user space.
@@ -17,10 +17,42 @@ pub(super) fn of(config: &ir::Gateway) -> Limits {
     limits
 }
 
-/// Which listener a quota's refusals are shown under: the first of its bind, since a SYN names none.
-pub(super) fn listeners(config: &ir::Gateway) -> BTreeMap<QuotaId, ListenerId> {
-    let first = |bind: &Bind| Some((quota(bind), bind.listeners.first()?.id.clone()));
-    config.binds.iter().filter_map(first).collect()
+/// What a quota's refusals are shown under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Shown {
+    /// The first of its bind, since a SYN names none.
+    pub(super) listener: ListenerId,
+    /// The policies that govern every listener of the bind.
+    pub(super) policies: PolicyNames,
+}
+
+impl Shown {
+    /// The policy that the kernel refuses by for this reason.
+    pub(super) fn policy(&self, reason: &str) -> Option<&PolicyName> {
+        match reason {
+            "over_connection_limit" | "unanswered" => self.policies.client.as_ref(),
+            _ => self.policies.connection.as_ref(),
+        }
+    }
+}
+
+/// What the refusals of each quota are shown under.
+pub(super) fn shown(config: &ir::Gateway) -> BTreeMap<QuotaId, Shown> {
+    let of = |bind: &Bind| {
+        let first = bind.listeners.first()?;
+        let same = |of: fn(&PolicyNames) -> &Option<PolicyName>| {
+            // Clear-text listeners of a port are governed by the first one's.
+            let agree = bind.protocol == Protocol::Http
+                || bind.listeners.iter().all(|other| of(&other.policies) == of(&first.policies));
+            of(&first.policies).clone().filter(|_| agree)
+        };
+        let policies = PolicyNames {
+            client: same(|policies| &policies.client),
+            connection: same(|policies| &policies.connection),
+        };
+        Some((quota(bind), Shown { listener: first.id.clone(), policies }))
+    };
+    config.binds.iter().filter_map(of).collect()
 }
 
 fn quota(bind: &Bind) -> QuotaId {
@@ -64,6 +96,7 @@ mod tests {
                 client: Arc::new(client),
                 connection: None,
                 hosts: Vec::new(),
+                policies: PolicyNames::default(),
                 broken: false,
             })
         };
@@ -95,6 +128,26 @@ mod tests {
     }
 
     #[test]
+    fn refusals_are_shown_under_a_policy_where_every_listener_of_the_socket_has_it() {
+        let policy = |name: &str| Some(PolicyName(name.into()));
+        for (protocol, second, client) in [
+            (Protocol::Http, "default/b", policy("default/a")),
+            (Protocol::Https, "default/b", None),
+            (Protocol::Https, "default/a", policy("default/a")),
+        ] {
+            let mut bind = bind(protocol, &[Some(5), Some(5)]);
+            for (listener, name) in bind.listeners.iter_mut().zip(["default/a", second]) {
+                let policies = PolicyNames { client: policy(name), connection: policy("default/s") };
+                *listener = Arc::new(Listener { policies, ..(**listener).clone() });
+            }
+            let quota = quota(&bind);
+            let shown = &shown(&ir::Gateway { binds: vec![bind], ..ir::Gateway::default() })[&quota];
+            assert_eq!(shown.policy("over_connection_limit"), client.as_ref(), "{protocol:?} {second}");
+            assert_eq!(shown.policy("source_denied"), policy("default/s").as_ref());
+        }
+    }
+
+    #[test]
     fn the_kernel_lets_in_what_the_listeners_of_a_socket_may_have_together() {
         let cases = [
             (Protocol::Http, vec![Some(5), Some(7)], Some(5)),
@@ -110,8 +163,7 @@ mod tests {
             assert!(rows.values().all(|limit| limit.most == expected), "{protocol:?} {limits:?}: {rows:?}");
             let quotas: Vec<QuotaId> = rows.values().map(|limit| limit.quota).collect();
             assert_eq!(quotas[0], quotas[1], "both count together");
-            let names = listeners(&config);
-            assert_eq!(&*names[&quotas[0]].0, "default/eg/l0");
+            assert_eq!(&*shown(&config)[&quotas[0]].listener.0, "default/eg/l0");
         }
     }
 }

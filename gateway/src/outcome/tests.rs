@@ -18,6 +18,7 @@ fn bind(addresses: &[&str]) -> Bind {
         client: Arc::default(),
         hosts: Vec::new(),
         connection: None,
+        policies: ir::PolicyNames::default(),
         broken: false,
     };
     Bind {

@@ -37,7 +37,9 @@ pub use connection::{
 pub use duration::{Duration, DurationError};
 pub use filter::{Filter, HeaderEdit, HeaderModifier};
 pub use hostname::{Hostname, HostnameError};
-pub use listener::{Bind, BindId, Gateway, Listener, ListenerId, Protocol, SocketKey, Transport};
+pub use listener::{
+    Bind, BindId, Gateway, Listener, ListenerId, PolicyName, PolicyNames, Protocol, SocketKey, Transport,
+};
 pub use pattern::{Pattern, PatternError};
 pub use quantity::{Quantity, QuantityError};
 pub use route::{

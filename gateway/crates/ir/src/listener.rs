@@ -93,6 +93,25 @@ impl fmt::Display for ListenerId {
     }
 }
 
+/// Names a policy, whose kind the context tells: `namespace/name`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct PolicyName(pub Arc<str>);
+
+impl fmt::Display for PolicyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The policies that govern a listener, one of each kind at most: named where a connection is refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PolicyNames {
+    /// The ClientTrafficPolicy.
+    pub client: Option<PolicyName>,
+    /// The ConnectionPolicy.
+    pub connection: Option<PolicyName>,
+}
+
 /// One listener of a Gateway that is served.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Listener {
@@ -107,6 +126,8 @@ pub struct Listener {
     /// The effective connection policy; `None`: there is none. On a clear-text port the first listener's holds for
     /// all.
     pub connection: Option<Arc<ConnectionRules>>,
+    /// Who has set what is in `client` and `connection`.
+    pub policies: PolicyNames,
     /// Sorted from the most specific hostname to none.
     pub hosts: Vec<VirtualHost>,
     /// True: a policy on this listener never was good, so every request is answered 500.

@@ -9,11 +9,13 @@ mod record;
 #[cfg(test)]
 mod tests;
 mod text;
+mod unserved;
 mod writer;
 
 use std::sync::mpsc::Sender;
 
 pub(crate) use record::{Names, Record, Upstreamed};
+pub(crate) use unserved::{Fate, Unserved};
 pub(crate) use writer::Writer;
 
 /// Where lines go.

@@ -12,6 +12,7 @@ use crate::{
     metrics::Metrics,
     refusal::Refusal,
     slots::{GateState, Slots, Tracked, UserSlots},
+    telling::Telling,
 };
 
 /// What outlives a reload, keyed by stable ids. The maps are locked only while a snapshot is built; the
@@ -21,6 +22,8 @@ pub(crate) struct Carry {
     pub(crate) connections: Arc<dyn Slots>,
     /// Refused connections that are held open for a while, over all listeners.
     pub(crate) held: Arc<dyn Slots>,
+    /// What is told of refused connections.
+    pub(crate) telling: Telling,
     /// Every metric of the data plane.
     pub(crate) metrics: Metrics,
     descriptor_cap: u64,
@@ -54,6 +57,7 @@ impl Carry {
         Self {
             connections: Arc::new(UserSlots::new(Refusal::OverGlobalLimit)),
             held: Arc::new(UserSlots::new(Refusal::OverGlobalLimit)),
+            telling: metrics.telling(),
             tracked: Arc::new(metrics.tracked(TRACKED)),
             metrics,
             descriptor_cap,

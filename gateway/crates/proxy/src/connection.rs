@@ -6,9 +6,10 @@ mod turn_away;
 use std::{pin::Pin, rc::Rc};
 
 use crate::{
+    access_log::{Fate, Unserved},
     cohort::Cohort,
     http::{h1, h2},
-    refusal::Refusal,
+    refusal::{Refusal, TIER},
     snapshot::Scope,
     sources::Source,
     worker::Worker,
@@ -99,22 +100,31 @@ fn drive(worker: Rc<Worker>, established: Established) -> Driver {
     }
 }
 
-/// Counts a refused connection and writes its line.
+/// Counts a refused connection and tells of it.
 pub(crate) fn refuse(worker: &Worker, scope: &Scope, source: &Source, refusal: Refusal) {
-    let listener = scope.listener_or_first();
-    listener.metrics.refused(refusal);
-    if let Some(format) = scope.snapshot().access_log {
-        worker.access_log.refused(format, &listener.id, source, refusal);
-    }
+    scope.listener_or_first().refusals.refused(refusal);
+    tell(worker, scope, source, refusal, Fate::Refused);
 }
 
-/// Counts a connection that a dry run would have refused, and writes its line.
+/// Counts a connection that a dry run would have refused, and tells of it.
 fn would_refuse(worker: &Worker, scope: &Scope, source: &Source, refusal: Refusal) {
+    scope.listener_or_first().refusals.would_refuse(refusal);
+    tell(worker, scope, source, refusal, Fate::WouldRefuse);
+}
+
+fn tell(worker: &Worker, scope: &Scope, source: &Source, refusal: Refusal, fate: Fate) {
     let listener = scope.listener_or_first();
-    listener.metrics.would_refuse(refusal);
-    if let Some(format) = scope.snapshot().access_log {
-        worker.access_log.would_refuse(format, &listener.id, source, refusal);
-    }
+    let unserved = Unserved {
+        fate,
+        reason: refusal.reason(),
+        tier: TIER,
+        listener: &listener.id,
+        policy: listener.refusals.policy(refusal),
+        source,
+        not_told: 0,
+    };
+    let format = scope.snapshot().access_log;
+    worker.carry.telling.accept(&worker.access_log, format, refusal, unserved);
 }
 
 /// A panic ends its connection, not its worker; it is a bug all the same, and counted.

@@ -27,9 +27,11 @@ mod route;
 mod slots;
 mod snapshot;
 mod sources;
+mod telling;
 mod tls;
 mod upstream;
 mod worker;
 
 pub use listener::BindError;
 pub use proxy::{ListenerState, Options, Prepared, Proxy};
+pub use telling::{RefusedConnection, RefusedSources, Teller, TopSource};

@@ -7,6 +7,7 @@ mod descriptors;
 mod family;
 mod kernel;
 mod listener;
+mod refusals;
 mod rule;
 mod series;
 mod table;
@@ -16,21 +17,26 @@ mod upstream;
 
 use std::sync::Arc;
 
-use ir::{ListenerId, RuleId};
-use prometheus::{IntCounter, IntGauge, Registry, core::Collector};
+use ir::{ListenerId, PolicyNames, RuleId};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector};
 
-use crate::slots::Tracked;
+use crate::{slots::Tracked, telling::Telling};
 
 pub use config::ConfigMetrics;
 use descriptors::DescriptorCollector;
 pub use family::{Family, Kind};
-pub use kernel::{KernelMetrics, KernelReading};
+pub use kernel::{KernelMetrics, KernelReading, KernelRefusals};
 pub(crate) use listener::ListenerMetrics;
+pub(crate) use refusals::ListenerRefusals;
+use refusals::{RefusalLabels, RefusalMetrics};
 use rule::RuleLabels;
 pub(crate) use rule::RuleMetrics;
 use series::{DurationCollector, Live, LiveCollector};
 pub use table::TABLE;
-use table::{ACCEPT_PAUSES, ACCESS_LOG_DROPPED, CONNECTION_PANICS, TRACKED_SOURCES, TRACKED_SOURCES_EVICTED};
+use table::{
+    ACCEPT_PAUSES, ACCESS_LOG_DROPPED, CONNECTION_PANICS, REFUSALS_TOLD, TRACKED_SOURCES,
+    TRACKED_SOURCES_EVICTED,
+};
 pub(crate) use upstream::UpstreamMetrics;
 
 /// Every metric of the data plane.
@@ -41,7 +47,9 @@ pub(crate) struct Metrics {
     access_log_dropped: IntCounter,
     tracked_sources: IntGauge,
     tracked_sources_evicted: IntCounter,
+    refusals_told: IntCounterVec,
     listeners: Live<ListenerId, ListenerMetrics>,
+    refusals: Live<RefusalLabels, RefusalMetrics>,
     rules: Live<RuleLabels, RuleMetrics>,
     upstreams: Live<Arc<str>, UpstreamMetrics>,
 }
@@ -50,8 +58,10 @@ impl Metrics {
     /// Registers every family.
     pub(crate) fn new() -> Self {
         let registry = Registry::new();
-        let (listeners, rules, upstreams) = (Live::default(), Live::default(), Live::default());
+        let (listeners, refusals) = (Live::default(), Live::default());
+        let (rules, upstreams) = (Live::default(), Live::default());
         register(&registry, LiveCollector::new(&listeners));
+        register(&registry, LiveCollector::new(&refusals));
         register(&registry, LiveCollector::new(&rules));
         register(&registry, LiveCollector::new(&upstreams));
         register(&registry, DurationCollector::new(&rules));
@@ -62,8 +72,10 @@ impl Metrics {
             access_log_dropped: counter(&registry, ACCESS_LOG_DROPPED),
             tracked_sources: gauge(&registry, TRACKED_SOURCES),
             tracked_sources_evicted: counter(&registry, TRACKED_SOURCES_EVICTED),
+            refusals_told: counters(&registry, REFUSALS_TOLD),
             registry,
             listeners,
+            refusals,
             rules,
             upstreams,
         }
@@ -103,6 +115,17 @@ impl Metrics {
         self.listeners.handle(id.clone(), || ListenerMetrics::new(id.clone(), unrouted()))
     }
 
+    /// Where refused connections are told of, which counts here.
+    pub(crate) fn telling(&self) -> Telling {
+        let counter = |outcome| self.refusals_told.with_label_values(&["accept", outcome]);
+        Telling::new(counter("told"), counter("not_told"))
+    }
+
+    /// The handles of a listener's refused connections, by the policies that refuse them.
+    pub(crate) fn refusals(&self, id: &ListenerId, policies: &PolicyNames) -> ListenerRefusals {
+        ListenerRefusals::new(&self.refusals, id, policies)
+    }
+
     /// The handles of a rule under a listener.
     pub(crate) fn rule(&self, listener: &ListenerId, rule: &RuleId) -> Arc<RuleMetrics> {
         let labels = RuleLabels::new(listener, Some(rule));
@@ -119,6 +142,13 @@ fn counter(registry: &Registry, family: Family) -> IntCounter {
     let counter = IntCounter::new(family.name, family.help).expect("names in the table are well-formed");
     register(registry, counter.clone());
     counter
+}
+
+fn counters(registry: &Registry, family: Family) -> IntCounterVec {
+    let options = Opts::new(family.name, family.help);
+    let counters = IntCounterVec::new(options, family.labels).expect("names in the table are well-formed");
+    register(registry, counters.clone());
+    counters
 }
 
 fn gauge(registry: &Registry, family: Family) -> IntGauge {

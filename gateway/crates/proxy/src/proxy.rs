@@ -15,6 +15,7 @@ use crate::{
     listener::{BindError, Bound, Sockets},
     metrics::Metrics,
     snapshot::Snapshot,
+    telling::{RefusedSources, Teller},
     worker::{Command, WorkerThread},
 };
 
@@ -37,6 +38,7 @@ pub struct Proxy {
     sockets: Sockets,
     snapshot: Arc<Snapshot>,
     carry: Arc<Carry>,
+    access_log: access_log::Writer,
 }
 
 /// A configuration that is built and whose new sockets are bound, but do not listen yet. Dropping it undoes
@@ -92,7 +94,7 @@ impl Proxy {
                 WorkerThread::start(index, Arc::clone(&carry), access_log.clone(), Arc::clone(&snapshot))
             })
             .collect::<io::Result<Vec<_>>>()?;
-        Ok(Self { workers, sockets: Sockets::default(), snapshot, carry })
+        Ok(Self { workers, sockets: Sockets::default(), snapshot, carry, access_log })
     }
 
     /// Builds the snapshot of a configuration and binds its new sockets. Nothing changes for clients yet.
@@ -147,6 +149,16 @@ impl Proxy {
     /// The data plane's metrics.
     pub fn metrics(&self) -> &prometheus::Registry {
         self.carry.metrics.registry()
+    }
+
+    /// For who refuses connections before they are accepted.
+    pub fn teller(&self) -> Teller {
+        Teller::new(&self.carry, &self.access_log)
+    }
+
+    /// Who is refused most.
+    pub fn refused_sources(&self) -> RefusedSources {
+        RefusedSources::new(&self.carry)
     }
 
     /// The listeners in force, in the configuration's order.

@@ -1,3 +1,6 @@
+/// Where user space refuses, as metrics and logs name it; the kernel's tiers are `xdp` and `tc`.
+pub(crate) const TIER: &str = "accept";
+
 /// Why a connection was closed before its first request. Counted in `gateway_connections_refused_total` and
 /// written to the access log, once each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,6 +39,17 @@ pub(crate) enum Refusal {
     Timeout,
     /// The client went away before its first request was begun, within PROXY header or TLS handshake.
     Aborted,
+}
+
+/// Which kind of policy asks that a connection be refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Governor {
+    /// None: the connection itself is at fault, or the process is full.
+    Nobody,
+    /// The listener's ClientTrafficPolicy.
+    Client,
+    /// The listener's ConnectionPolicy.
+    Connection,
 }
 
 impl Refusal {
@@ -81,5 +95,46 @@ impl Refusal {
             Self::Timeout => "timeout",
             Self::Aborted => "aborted",
         }
+    }
+    /// Its place among [`Refusal::ALL`].
+    pub(crate) const fn place(self) -> usize {
+        self as usize
+    }
+
+    /// Who asks for it.
+    pub(crate) const fn governor(self) -> Governor {
+        match self {
+            Self::OverConnectionLimit => Governor::Client,
+            Self::SourceDenied
+            | Self::SourceNotAllowed
+            | Self::OverSourceLimit
+            | Self::OverPrefixLimit
+            | Self::OverSourceRate
+            | Self::OverListenerRate => Governor::Connection,
+            Self::OverGlobalLimit
+            | Self::ProxyUntrusted
+            | Self::ProxyMalformed
+            | Self::ProxyMissing
+            | Self::TlsNoListener
+            | Self::TlsMalformed
+            | Self::TlsIncompatible
+            | Self::TlsHandshake
+            | Self::Timeout
+            | Self::Aborted => Governor::Nobody,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_a_place_and_a_name_of_its_own() {
+        for (place, refusal) in Refusal::ALL.into_iter().enumerate() {
+            assert_eq!(refusal.place(), place, "{refusal:?}");
+        }
+        let names: std::collections::BTreeSet<&str> = Refusal::ALL.map(Refusal::reason).into();
+        assert_eq!(names.len(), Refusal::ALL.len());
     }
 }

@@ -12,6 +12,7 @@ use std::{
 };
 
 use crate::refusal::Refusal;
+pub(crate) use bucket::{Pace, SharedBucket};
 pub(crate) use gate::{Gate, GateState, Passes, Stage};
 pub(crate) use tracked::Tracked;
 

@@ -7,7 +7,7 @@ use ir::{AccessLogFormat, BindId, ClientSettings, Hostname, ListenerId, Protocol
 
 use crate::{
     carry::{Carry, UpstreamState},
-    metrics::{ListenerMetrics, UpstreamMetrics},
+    metrics::{ListenerMetrics, ListenerRefusals, UpstreamMetrics},
     route::Router,
     slots::{Gate, Slots},
     sources::TrustedSenders,
@@ -65,6 +65,8 @@ pub(crate) struct Listener {
     pub(crate) gate: Option<Gate>,
     /// Its metric handles.
     pub(crate) metrics: Arc<ListenerMetrics>,
+    /// Those of its refused connections, by policy.
+    pub(crate) refusals: ListenerRefusals,
 }
 
 /// An upstream as one snapshot sees it: settings and endpoints of the snapshot, state of `Carry`.
@@ -148,6 +150,7 @@ impl Bind {
                     Gate::build(rules, || builder.carry.gate(&shared.unwrap_or(listener).id))
                 }),
                 metrics: builder.carry.metrics.listener(&listener.id),
+                refusals: builder.carry.metrics.refusals(&listener.id, &listener.policies),
             })
             .collect();
         let connection = bind.listeners.first().and_then(|listener| listener.connection.as_ref());

@@ -5,8 +5,7 @@ use std::{
 
 use ir::AccessLogFormat;
 
-use super::{Names, Record, json, text};
-use crate::{refusal::Refusal, sources::Source};
+use super::{Names, Record, Unserved, json, text};
 
 /// Writes the line of a request, with its line end.
 pub(super) fn request(line: &mut String, format: AccessLogFormat, record: &Record, names: &Names<'_>) {
@@ -16,18 +15,11 @@ pub(super) fn request(line: &mut String, format: AccessLogFormat, record: &Recor
     }
 }
 
-/// Writes the line of a refused connection, or of one that a dry run would have refused, with its line end. `verdict`:
-/// which of both, and why.
-pub(super) fn refused(
-    line: &mut String,
-    format: AccessLogFormat,
-    (now, listener): (SystemTime, &str),
-    source: &Source,
-    verdict: (&'static str, Refusal),
-) {
+/// Writes the line of a refused connection, or of one that a dry run would have refused, with its line end.
+pub(super) fn refused(line: &mut String, format: AccessLogFormat, now: SystemTime, unserved: &Unserved<'_>) {
     match format {
-        AccessLogFormat::Text => text::refused(line, now, listener, source, verdict),
-        AccessLogFormat::Json => json::refused(line, now, listener, source, verdict),
+        AccessLogFormat::Text => text::refused(line, now, unserved),
+        AccessLogFormat::Json => json::refused(line, now, unserved),
     }
 }
 

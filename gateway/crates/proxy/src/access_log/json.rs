@@ -1,10 +1,9 @@
 use std::{fmt::Display, time::SystemTime};
 
 use super::{
-    Names, Record,
+    Names, Record, Unserved,
     format::{Millis, Timestamp, print, protocol, tls_version},
 };
-use crate::{refusal::Refusal, sources::Source};
 
 /// The keys of a request's object: `time`, `client`, `peer`, `local`, `method`, `authority`, `path` (with its
 /// query, as received), `protocol`, `status`, `flags`, `detail`, `bytes_received`, `bytes_sent`,
@@ -74,22 +73,24 @@ fn route(line: &mut String, record: &Record, names: &Names<'_>) {
     }
 }
 
-/// The keys of a refused connection's object: `time`, `client`, `peer`, `local`, `refused` (the reason),
-/// `listener`.
-pub(super) fn refused(
-    line: &mut String,
-    now: SystemTime,
-    listener: &str,
-    source: &Source,
-    (verdict, refusal): (&'static str, Refusal),
-) {
+/// The keys of a refused connection's object: `time`, `client`, `peer`, `local`, `refused` or `would_refuse` (the
+/// reason), `listener`, `tier`, `policy`, `not_told` (a number). What is absent is left out.
+pub(super) fn refused(line: &mut String, now: SystemTime, unserved: &Unserved<'_>) {
+    let Unserved { fate, reason, tier, listener, policy, source, not_told } = unserved;
     line.push('{');
     raw(line, "time", Timestamp(now));
     raw(line, "client", source.client().ip());
     raw(line, "peer", source.peer);
     raw(line, "local", source.local);
-    raw(line, verdict, refusal.reason());
+    raw(line, fate.word(), reason);
     raw(line, "listener", listener);
+    raw(line, "tier", tier);
+    if let Some(policy) = policy {
+        raw(line, "policy", policy);
+    }
+    if *not_told > 0 {
+        number(line, "not_told", not_told);
+    }
     line.push_str("}\n");
 }
 

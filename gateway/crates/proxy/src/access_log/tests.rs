@@ -1,14 +1,15 @@
 use std::{
     collections::BTreeSet,
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     sync::{Arc, mpsc},
     time::{Duration, UNIX_EPOCH},
 };
 
 use http::{HeaderValue, Request, StatusCode, request::Parts};
-use ir::{AccessLogFormat, EndpointAddress, ListenerId, RuleId};
+use ir::{AccessLogFormat, EndpointAddress, ListenerId, PolicyName, RuleId};
 use prometheus::IntCounter;
 
-use super::{Names, Record, Sink, Upstreamed, Writer, format};
+use super::{Fate, Names, Record, Sink, Unserved, Upstreamed, Writer, format};
 use crate::{connection::TlsInfo, refusal::Refusal, sources::Source};
 
 fn source() -> Source {
@@ -146,15 +147,43 @@ fn refused_connections_have_a_line_too() {
     let (sender, lines) = mpsc::channel();
     let writer = Writer::start(Sink::Channel(sender), dropped()).unwrap();
     let listener = ListenerId("default/eg/web".into());
-    writer.refused(AccessLogFormat::Text, &listener, &source(), Refusal::OverConnectionLimit);
-    writer.refused(AccessLogFormat::Json, &listener, &source(), Refusal::ProxyUntrusted);
+    let policy = PolicyName("default/limits".into());
+    let unserved = unserved(&listener, Refusal::OverConnectionLimit);
+    writer.refused(AccessLogFormat::Text, &Unserved { policy: Some(&policy), not_told: 17, ..unserved });
+    writer.refused(AccessLogFormat::Json, &Unserved { reason: "proxy_untrusted", ..unserved });
+    let would =
+        Unserved { fate: Fate::WouldRefuse, tier: "xdp", policy: Some(&policy), not_told: 3, ..unserved };
+    writer.refused(AccessLogFormat::Json, &would);
     drop(writer);
     let lines: Vec<String> = lines.iter().collect();
     let (_, text) = lines[0].split_once(' ').unwrap();
-    assert_eq!(text, "192.0.2.9:5 refused over_connection_limit listener=default/eg/web local=192.0.2.1:443");
+    assert_eq!(
+        text,
+        "192.0.2.9:5 refused over_connection_limit listener=default/eg/web tier=accept policy=default/limits \
+         local=192.0.2.1:443 not_told=17"
+    );
     let object: serde_json::Value = serde_json::from_str(&lines[1]).unwrap();
     assert_eq!((&object["refused"], &object["client"]), (&"proxy_untrusted".into(), &"192.0.2.9".into()));
-    assert_eq!(lines.len(), 2);
+    let mut object: serde_json::Value = serde_json::from_str(&lines[2]).unwrap();
+    object["time"].take();
+    let expected = serde_json::json!({
+        "time": null, "client": "192.0.2.9", "peer": "192.0.2.9:5", "local": "192.0.2.1:443",
+        "would_refuse": "over_connection_limit", "listener": "default/eg/web", "tier": "xdp",
+        "policy": "default/limits", "not_told": 3,
+    });
+    assert_eq!(object, expected);
+    assert_eq!(lines.len(), 3);
+}
+
+/// A line without a policy.
+fn unserved(listener: &ListenerId, refusal: Refusal) -> Unserved<'_> {
+    const SOURCE: Source = Source {
+        peer: SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 9), 5)),
+        local: SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 443)),
+        proxied: None,
+    };
+    let (fate, reason, tier) = (Fate::Refused, refusal.reason(), crate::refusal::TIER);
+    Unserved { fate, reason, tier, listener, policy: None, source: &SOURCE, not_told: 0 }
 }
 
 fn dropped() -> IntCounter {
@@ -171,7 +200,7 @@ fn every_line_of_every_writer_arrives_before_the_end() {
             scope.spawn(move || {
                 for _ in 0..500 {
                     let listener = ListenerId("l".into());
-                    writer.refused(AccessLogFormat::Text, &listener, &source(), Refusal::Timeout);
+                    writer.refused(AccessLogFormat::Text, &unserved(&listener, Refusal::Timeout));
                 }
             });
         }
@@ -185,7 +214,7 @@ fn lines_that_nobody_takes_are_counted() {
     drop(lines);
     let dropped = dropped();
     let writer = Writer::start(Sink::Channel(sender), dropped.clone()).unwrap();
-    writer.refused(AccessLogFormat::Text, &ListenerId("l".into()), &source(), Refusal::Timeout);
+    writer.refused(AccessLogFormat::Text, &unserved(&ListenerId("l".into()), Refusal::Timeout));
     drop(writer);
     assert_eq!(dropped.get(), 1);
 }
@@ -206,7 +235,7 @@ fn a_reader_that_stalls_costs_lines_and_nothing_else() {
     let listener = ListenerId("x".repeat(100_000).into());
     let mut lines = 0;
     while dropped.get() == 0 {
-        writer.refused(AccessLogFormat::Text, &listener, &source(), Refusal::Timeout);
+        writer.refused(AccessLogFormat::Text, &unserved(&listener, Refusal::Timeout));
         lines += 1;
         assert!(lines < 100, "the pipe has no bound");
     }
@@ -223,5 +252,5 @@ fn a_reader_that_stalls_costs_lines_and_nothing_else() {
 fn without_a_sink_nothing_is_on() {
     let writer = Writer::start(Sink::Off, dropped()).unwrap();
     assert!(!writer.is_on() && !writer.clone().is_on());
-    writer.refused(AccessLogFormat::Text, &ListenerId("l".into()), &source(), Refusal::Timeout);
+    writer.refused(AccessLogFormat::Text, &unserved(&ListenerId("l".into()), Refusal::Timeout));
 }

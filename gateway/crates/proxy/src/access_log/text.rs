@@ -1,10 +1,9 @@
 use std::{fmt::Display, time::SystemTime};
 
 use super::{
-    Names, Record,
+    Names, Record, Unserved,
     format::{Millis, Timestamp, print, protocol, tls_version},
 };
-use crate::{refusal::Refusal, sources::Source};
 
 /// For people: when, who, what and how it went, then `key=value` for the rest. What is absent is left out.
 ///
@@ -67,20 +66,23 @@ pub(super) fn request(line: &mut String, record: &Record, names: &Names<'_>) {
     line.push('\n');
 }
 
-/// `2026-11-24T12:31:46.123Z 192.0.2.1:4711 refused over_connection_limit listener=default/eg/web`
-pub(super) fn refused(
-    line: &mut String,
-    now: SystemTime,
-    listener: &str,
-    source: &Source,
-    (verdict, refusal): (&'static str, Refusal),
-) {
-    print(line, format_args!("{} {} {} {}", Timestamp(now), source.client(), verdict, refusal.reason()));
+/// `2026-11-24T12:31:46.123Z 192.0.2.1:4711 refused over_source_limit listener=default/eg/web tier=accept
+/// policy=default/sources local=192.0.2.9:80 not_told=17`
+pub(super) fn refused(line: &mut String, now: SystemTime, unserved: &Unserved<'_>) {
+    let Unserved { fate, reason, tier, listener, policy, source, not_told } = unserved;
+    print(line, format_args!("{} {} {} {reason}", Timestamp(now), source.client(), fate.word()));
     pair(line, "listener", listener);
+    pair(line, "tier", tier);
+    if let Some(policy) = policy {
+        pair(line, "policy", policy);
+    }
     if source.proxied.is_some() {
         pair(line, "peer", source.peer);
     }
     pair(line, "local", source.local);
+    if *not_told > 0 {
+        pair(line, "not_told", not_told);
+    }
     line.push('\n');
 }
 

@@ -8,15 +8,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use ir::{AccessLogFormat, ListenerId};
+use ir::AccessLogFormat;
 use prometheus::IntCounter;
 
-use super::{Names, Record, Sink, format};
-use crate::{refusal::Refusal, sources::Source};
-
-/// What has become of a connection that a policy refuses: its word in a line.
-const REFUSED: &str = "refused";
-const WOULD_REFUSE: &str = "would_refuse";
+use super::{Names, Record, Sink, Unserved, format};
 
 /// Bytes that may wait in one worker's pipe. What comes on top is dropped and counted: a reader that stalls
 /// costs lines, never traffic.
@@ -97,37 +92,9 @@ impl Writer {
         self.line(|line| format::request(line, format, record, names));
     }
 
-    /// Writes the line of a refused connection.
-    pub(crate) fn refused(
-        &self,
-        format: AccessLogFormat,
-        listener: &ListenerId,
-        source: &Source,
-        refusal: Refusal,
-    ) {
-        self.unserved(format, listener, source, (REFUSED, refusal));
-    }
-
-    /// Writes the line of a connection that a dry run would have refused.
-    pub(crate) fn would_refuse(
-        &self,
-        format: AccessLogFormat,
-        listener: &ListenerId,
-        source: &Source,
-        refusal: Refusal,
-    ) {
-        self.unserved(format, listener, source, (WOULD_REFUSE, refusal));
-    }
-
-    fn unserved(
-        &self,
-        format: AccessLogFormat,
-        listener: &ListenerId,
-        source: &Source,
-        what: (&'static str, Refusal),
-    ) {
-        let place = (SystemTime::now(), &*listener.0);
-        self.line(|line| format::refused(line, format, place, source, what));
+    /// Writes the line of a refused connection, or of one that a dry run would have refused.
+    pub(crate) fn refused(&self, format: AccessLogFormat, unserved: &Unserved<'_>) {
+        self.line(|line| format::refused(line, format, SystemTime::now(), unserved));
     }
 
     /// True: a line goes somewhere, so making a record is worth its while.

@@ -1,4 +1,4 @@
-use ir::ListenerId;
+use ir::{ListenerId, PolicyName};
 use prometheus::{
     Registry,
     core::{Collector, Desc},
@@ -7,20 +7,37 @@ use prometheus::{
 
 use super::{
     Family, register,
-    table::{CONNECTIONS_REFUSED, KERNEL_CONNECTIONS_OPEN, KERNEL_TIER, KERNEL_UNREAD},
+    table::{CONNECTIONS_REFUSED, KERNEL_CONNECTIONS_OPEN, KERNEL_TIER, KERNEL_UNREAD, REFUSALS_TOLD},
 };
 
 /// What the kernel half has counted, when somebody reads.
 #[derive(Clone, Debug, Default)]
 pub struct KernelReading {
-    /// Connections refused, by listener, tier and reason.
-    pub refused: Vec<(ListenerId, &'static str, &'static str, u64)>,
+    /// Connections refused, by listener, tier, reason and policy.
+    pub refused: Vec<KernelRefusals>,
+    /// Refused connections by what the access log says of them: `told`, `not_told`, `lost`.
+    pub told: Vec<(&'static str, u64)>,
     /// Open connections, by listener.
     pub open: Vec<(ListenerId, u64)>,
     /// Frames let through unjudged, by reason.
     pub unread: Vec<(&'static str, u64)>,
     /// What enforces limits on each interface.
     pub tiers: Vec<(String, &'static str)>,
+}
+
+/// Connections that the kernel half has refused for one reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelRefusals {
+    /// Whose they would have been.
+    pub listener: ListenerId,
+    /// `xdp` or `tc`.
+    pub tier: &'static str,
+    /// Why.
+    pub reason: &'static str,
+    /// By whose wish; `None`: no policy's.
+    pub policy: Option<PolicyName>,
+    /// How many.
+    pub total: u64,
 }
 
 /// Metrics about the kernel half, for whoever runs it. Its refusals join those of user space under one name.
@@ -44,16 +61,19 @@ impl Collector for KernelMetrics {
     }
 
     fn collect(&self) -> Vec<proto::MetricFamily> {
-        let KernelReading { refused, open, unread, tiers } = (self.read)();
-        let refused = refused.iter().map(|(listener, tier, reason, count)| {
-            CONNECTIONS_REFUSED.series(&[&listener.0, tier, reason], *count)
+        let KernelReading { refused, told, open, unread, tiers } = (self.read)();
+        let refused = refused.iter().map(|KernelRefusals { listener, tier, reason, policy, total }| {
+            let policy = policy.as_ref().map_or("", |policy| &policy.0);
+            CONNECTIONS_REFUSED.series(&[&listener.0, tier, reason, policy], *total)
         });
+        let told = told.iter().map(|(outcome, count)| REFUSALS_TOLD.series(&["kernel", outcome], *count));
         let open =
             open.iter().map(|(listener, count)| KERNEL_CONNECTIONS_OPEN.series(&[&listener.0], *count));
         let unread = unread.iter().map(|(reason, count)| KERNEL_UNREAD.series(&[reason], *count));
         let tiers = tiers.iter().map(|(interface, tier)| KERNEL_TIER.series(&[interface, tier], 1));
         vec![
             CONNECTIONS_REFUSED.gathered(refused.collect()),
+            REFUSALS_TOLD.gathered(told.collect()),
             KERNEL_CONNECTIONS_OPEN.gathered(open.collect()),
             KERNEL_UNREAD.gathered(unread.collect()),
             KERNEL_TIER.gathered(tiers.collect()),
@@ -63,6 +83,7 @@ impl Collector for KernelMetrics {
 
 #[cfg(test)]
 mod tests {
+    use ir::PolicyNames;
     use prometheus::TextEncoder;
 
     use super::*;
@@ -72,12 +93,23 @@ mod tests {
     fn refusals_of_both_halves_are_one_family() {
         let metrics = Metrics::new();
         let listener = ListenerId("default/eg/web".into());
-        let handles = metrics.listener(&listener);
+        let handles = metrics.refusals(&listener, &PolicyNames::default());
         handles.refused(crate::refusal::Refusal::OverConnectionLimit);
-        let refused = vec![(listener.clone(), "xdp", "over_connection_limit", 7)];
-        let tiers = vec![("eth0".to_owned(), "xdp")];
-        let reading =
-            KernelReading { refused, open: vec![(listener, 3)], unread: vec![("fragment", 2)], tiers };
+        let refused = vec![KernelRefusals {
+            listener: listener.clone(),
+            tier: "xdp",
+            reason: "over_connection_limit",
+            policy: Some(PolicyName("default/limits".into())),
+            total: 7,
+        }];
+        let reading = KernelReading {
+            refused,
+            told: vec![("told", 5), ("lost", 2)],
+            open: vec![(listener, 3)],
+            unread: vec![("fragment", 2)],
+            tiers: vec![("eth0".to_owned(), "xdp")],
+        };
+        let _accept = metrics.telling();
         KernelMetrics::register(metrics.registry(), move || reading.clone());
         let page = TextEncoder::new().encode_to_string(&metrics.registry().gather()).expect("text");
         let lines: Vec<&str> = page.lines().filter(|line| line.contains("refused_total")).collect();
@@ -86,6 +118,9 @@ mod tests {
             let tier = format!("tier=\"{tier}\"");
             assert!(lines.iter().any(|line| line.contains(&tier) && line.ends_with(count)), "{page}");
         }
+        assert!(page.contains("reason=\"over_connection_limit\",policy=\"default/limits\"} 7"), "{page}");
+        assert!(page.contains("gateway_refusals_told_total{tier=\"kernel\",outcome=\"lost\"} 2"), "{page}");
+        assert_eq!(page.matches("# TYPE gateway_refusals_told_total").count(), 1, "{page}");
         assert!(page.contains("gateway_kernel_tier{interface=\"eth0\",tier=\"xdp\"} 1"), "{page}");
         assert!(page.contains("gateway_kernel_connections_open{listener=\"default/eg/web\"} 3"), "{page}");
     }

@@ -7,22 +7,16 @@ use super::{
     cells::Cells,
     rule::RuleMetrics,
     series::Series,
-    table::{CONNECTIONS_ACCEPTED, CONNECTIONS_DRY_RUN, CONNECTIONS_OPEN, CONNECTIONS_REFUSED},
+    table::{CONNECTIONS_ACCEPTED, CONNECTIONS_OPEN},
 };
-use crate::refusal::Refusal;
-
-/// Where user space refuses; the kernel's tiers count for themselves.
-const TIER: &str = "accept";
 
 const OPENED: usize = 0;
 const CLOSED: usize = 1;
-const FIRST_REFUSAL: usize = 2;
-const FIRST_DRY_RUN: usize = FIRST_REFUSAL + Refusal::ALL.len();
 
 /// Handles of one listener.
 pub(crate) struct ListenerMetrics {
     listener: ListenerId,
-    cells: Cells<{ FIRST_DRY_RUN + Refusal::ALL.len() }>,
+    cells: Cells<2>,
     unrouted: Arc<RuleMetrics>,
 }
 
@@ -41,22 +35,6 @@ impl ListenerMetrics {
         self.cells.add(CLOSED, 1);
     }
 
-    /// A connection was closed before its first request.
-    pub(crate) fn refused(&self, refusal: Refusal) {
-        self.count(FIRST_REFUSAL, refusal);
-    }
-
-    /// A connection would have been closed before its first request, but for a dry run.
-    pub(crate) fn would_refuse(&self, refusal: Refusal) {
-        self.count(FIRST_DRY_RUN, refusal);
-    }
-
-    fn count(&self, first: usize, refusal: Refusal) {
-        if let Some(place) = Refusal::ALL.iter().position(|reason| *reason == refusal) {
-            self.cells.add(first + place, 1);
-        }
-    }
-
     /// Where requests are counted that no rule answers.
     pub(crate) fn unrouted(&self) -> &Arc<RuleMetrics> {
         &self.unrouted
@@ -64,26 +42,15 @@ impl ListenerMetrics {
 }
 
 impl Series for ListenerMetrics {
-    const FAMILIES: &[super::Family] =
-        &[CONNECTIONS_ACCEPTED, CONNECTIONS_OPEN, CONNECTIONS_REFUSED, CONNECTIONS_DRY_RUN];
+    const FAMILIES: &[super::Family] = &[CONNECTIONS_ACCEPTED, CONNECTIONS_OPEN];
 
     fn collect(&self, into: &mut [Vec<proto::Metric>]) {
-        let [accepted, open, refused, dry_run] = into else { return };
+        let [accepted, open] = into else { return };
         let listener = &*self.listener.0;
         // In this order the difference is never below zero.
         let closed = self.cells.sum(CLOSED);
         let opened = self.cells.sum(OPENED);
         accepted.push(CONNECTIONS_ACCEPTED.series(&[listener], opened));
         open.push(CONNECTIONS_OPEN.series(&[listener], opened.saturating_sub(closed)));
-        for (first, family, series) in
-            [(FIRST_REFUSAL, CONNECTIONS_REFUSED, refused), (FIRST_DRY_RUN, CONNECTIONS_DRY_RUN, dry_run)]
-        {
-            for (place, refusal) in Refusal::ALL.iter().enumerate() {
-                let count = self.cells.sum(first + place);
-                if count > 0 {
-                    series.push(family.series(&[listener, TIER, refusal.reason()], count));
-                }
-            }
-        }
     }
 }

@@ -32,12 +32,12 @@ table! {
         "Connections that ended by a fault of the gateway's own; anything but 0 is a bug."
     CONNECTIONS_ACCEPTED Counter "gateway_connections_accepted_total" ["listener"]
         "Client connections that got past accept."
-    CONNECTIONS_DRY_RUN Counter "gateway_connections_dry_run_refused_total" ["listener" "tier" "reason"]
+    CONNECTIONS_DRY_RUN Counter "gateway_connections_dry_run_refused_total" ["listener" "tier" "reason" "policy"]
         "Connections that were served and would have been refused, but for `dryRun`."
     CONNECTIONS_OPEN Gauge "gateway_connections_open" ["listener"]
         "Client connections past accept and not yet closed."
-    CONNECTIONS_REFUSED Counter "gateway_connections_refused_total" ["listener" "tier" "reason"]
-        "Connections closed before their first request, by where (tier) and why (reason)."
+    CONNECTIONS_REFUSED Counter "gateway_connections_refused_total" ["listener" "tier" "reason" "policy"]
+        "Connections closed before their first request, by where (tier), why (reason) and by whose wish (policy)."
     DESCRIPTORS Gauge "gateway_descriptors" ["state"]
         "File descriptors of the process: open, and limit."
     KERNEL_CONNECTIONS_OPEN Gauge "gateway_kernel_connections_open" ["listener"]
@@ -46,6 +46,8 @@ table! {
         "1 for what enforces limits on a named interface: xdp, tc or accept."
     KERNEL_UNREAD Counter "gateway_kernel_unread_total" ["reason"]
         "Frames that the kernel half let through unjudged: fragments, malformed or too deep headers."
+    REFUSALS_TOLD Counter "gateway_refusals_told_total" ["tier" "outcome"]
+        "Refused connections by what the access log says of them: a line (told), no line for want of pace (not_told), or lost on the way from the kernel."
     REQUEST_DURATION Histogram "gateway_request_duration_seconds" ["listener" "route"]
         "From the first byte of a request's header to the last byte of its response."
     REQUESTS Counter "gateway_requests_total" ["listener" "route" "rule" "code"]

@@ -1,7 +1,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use http::StatusCode;
-use ir::{ListenerId, RuleId};
+use ir::{ListenerId, PolicyNames, RuleId};
 use prometheus::{Registry, TextEncoder};
 
 use super::{ConfigMetrics, Family, KernelMetrics, KernelReading, Kind, Metrics, TABLE};
@@ -26,9 +26,11 @@ fn printed(registry: &Registry) -> Vec<String> {
 fn every_family_is_in_the_table_and_the_table_is_in_order() {
     let metrics = Metrics::new();
     let config = ConfigMetrics::new(metrics.registry());
-    let handles = (metrics.listener(&listener()), metrics.rule(&listener(), &rule(0, None)));
-    handles.0.refused(Refusal::Timeout);
-    handles.0.would_refuse(Refusal::OverSourceLimit);
+    let refusals = metrics.refusals(&listener(), &PolicyNames::default());
+    let handles = (metrics.listener(&listener()), metrics.rule(&listener(), &rule(0, None)), refusals);
+    handles.2.refused(Refusal::Timeout);
+    handles.2.would_refuse(Refusal::OverSourceLimit);
+    let _telling = metrics.telling();
     handles.1.observe(Some(StatusCode::OK), Duration::ZERO);
     let upstream = metrics.upstream(&"Service default/tea:80".into());
     upstream.failed("UF");
@@ -39,6 +41,7 @@ fn every_family_is_in_the_table_and_the_table_is_in_order() {
     config.published(&tls_gateway(tls), 3);
     KernelMetrics::register(metrics.registry(), || KernelReading {
         refused: Vec::new(),
+        told: Vec::new(),
         open: vec![(listener(), 1)],
         unread: vec![("fragment", 1)],
         tiers: vec![("eth0".to_owned(), "xdp")],
@@ -73,6 +76,7 @@ fn tls_gateway(certificate: ir::CertifiedKey) -> ir::Gateway {
         client: Arc::clone(&client),
         hosts: Vec::new(),
         connection: None,
+        policies: PolicyNames::default(),
         broken: false,
     };
     let bind = ir::Bind {
@@ -91,13 +95,14 @@ fn connections_are_counted_by_listener_and_reason() {
     let handles = metrics.listener(&listener());
     (0..3).for_each(|_| handles.opened());
     handles.closed();
-    handles.refused(Refusal::OverConnectionLimit);
-    handles.refused(Refusal::OverConnectionLimit);
+    let refusals = metrics.refusals(&listener(), &PolicyNames::default());
+    refusals.refused(Refusal::OverConnectionLimit);
+    refusals.refused(Refusal::OverConnectionLimit);
     let printed = printed(metrics.registry());
     for line in [
         "gateway_connections_accepted_total{listener=\"default/eg/web\"} 3",
         "gateway_connections_open{listener=\"default/eg/web\"} 2",
-        "gateway_connections_refused_total{listener=\"default/eg/web\",reason=\"over_connection_limit\",tier=\"accept\"} 2",
+        "gateway_connections_refused_total{listener=\"default/eg/web\",policy=\"\",reason=\"over_connection_limit\",tier=\"accept\"} 2",
     ] {
         assert!(printed.iter().any(|found| sorted(found) == sorted(line)), "{line}\n{printed:#?}");
     }

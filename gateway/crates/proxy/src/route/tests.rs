@@ -35,6 +35,7 @@ fn snapshot(hosts: Vec<VirtualHost>) -> Snapshot {
         client: Arc::clone(&client),
         hosts,
         connection: None,
+        policies: ir::PolicyNames::default(),
         broken: false,
     };
     let bind = Bind {

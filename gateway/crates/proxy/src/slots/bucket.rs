@@ -4,7 +4,7 @@ use ir::ConnectionRate;
 
 /// A token bucket's settings, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     /// Time for one token.
     interval: u64,
     /// Time for all tokens that the bucket holds.
@@ -13,7 +13,7 @@ pub(super) struct Pace {
 
 impl Pace {
     /// Of a rate.
-    pub(super) fn new(rate: ConnectionRate) -> Self {
+    pub(crate) fn new(rate: ConnectionRate) -> Self {
         let interval = rate.interval();
         Self { interval, capacity: interval.saturating_mul(u64::from(rate.burst.max(1))) }
     }
@@ -41,11 +41,11 @@ impl Bucket {
 
 /// A token bucket that threads share.
 #[derive(Debug, Default)]
-pub(super) struct SharedBucket(AtomicU64);
+pub(crate) struct SharedBucket(AtomicU64);
 
 impl SharedBucket {
     /// As [`Bucket::take`].
-    pub(super) fn take(&self, pace: Pace, now: u64) -> bool {
+    pub(crate) fn take(&self, pace: Pace, now: u64) -> bool {
         let take = |full_at| after(full_at, pace, now);
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }

@@ -93,6 +93,7 @@ pub fn listener(
         client: Arc::clone(client),
         hosts: backend.map(virtual_host).into_iter().collect(),
         connection: None,
+        policies: ir::PolicyNames::default(),
         broken: false,
     })
 }

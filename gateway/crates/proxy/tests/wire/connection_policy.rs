@@ -50,6 +50,7 @@ impl Served {
         let mut bind = http("web", self.port.key(), client, None);
         let listener = Arc::make_mut(&mut bind.listeners[0]);
         listener.connection = rules.map(Arc::new);
+        listener.policies.connection = Some(ir::PolicyName("default/sources".into()));
         let mut config = gateway(vec![bind]);
         config.appliance.log_format = AccessLogFormat::Json;
         publish(&mut self.proxy, config);
@@ -147,7 +148,7 @@ fn a_source_has_so_many_connections_and_a_close_makes_room() {
     eventually("the slot is free", || served.proxy.listener_states()[0].open_connections == 2);
     held.push(served.from("127.0.0.2").unwrap());
     assert_eq!(reason(served.from("127.0.0.2")), "over_source_limit");
-    let refused = r#"gateway_connections_refused_total{listener="default/eg/web",tier="accept",reason="over_source_limit"}"#;
+    let refused = r#"gateway_connections_refused_total{listener="default/eg/web",tier="accept",reason="over_source_limit",policy="default/sources"}"#;
     assert_eq!(served.value(refused), 6.0);
     assert_eq!(served.tracked(), 2.0);
 }
@@ -229,7 +230,8 @@ fn a_dry_run_says_what_it_would_do_and_serves() {
         stream.read_exact(&mut [0; 12]).unwrap();
         assert_eq!(served.line()["status"], 404);
     }
-    let labels = r#"{listener="default/eg/web",tier="accept",reason="over_source_limit"}"#;
+    let labels =
+        r#"{listener="default/eg/web",tier="accept",reason="over_source_limit",policy="default/sources"}"#;
     assert_eq!(served.value(&format!("gateway_connections_dry_run_refused_total{labels}")), 3.0);
     assert_eq!(served.value(&format!("gateway_connections_refused_total{labels}")), 0.0);
     drop(first);

@@ -88,6 +88,7 @@ fn listeners_of_a_port_are_chosen_by_host() {
             client: Arc::clone(&client),
             connection: None,
             hosts,
+            policies: ir::PolicyNames::default(),
             broken: false,
         })
     };

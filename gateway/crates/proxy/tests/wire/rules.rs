@@ -62,6 +62,7 @@ pub fn bind(socket: SocketKey, client: ClientSettings, hosts: Vec<VirtualHost>) 
         client: Arc::clone(&client),
         hosts,
         connection: None,
+        policies: ir::PolicyNames::default(),
         broken: false,
     };
     Bind {

@@ -83,6 +83,7 @@ fn listener(
         tls: if is_tls { policy.tls.of(state) } else { None },
         client: Arc::clone(&policy.settings),
         connection: connection.map(|policy| Arc::clone(&policy.rules)),
+        policies: governing.names(place, is_tls),
         hosts: hosts.finish(),
         broken,
     }

@@ -1,6 +1,6 @@
-use ir::{ClientSettings, ConnectionRules, ListenerId, Protocol, SourceKey};
+use ir::{ClientSettings, ConnectionRules, ListenerId, PolicyName, PolicyNames, Protocol, SourceKey};
 use manifest::{
-    Object, Severity,
+    Object, ObjectId, Severity,
     kind::{ClientTrafficPolicy, ConnectionPolicy as ConnectionPolicyKind, Kind},
 };
 
@@ -29,6 +29,19 @@ impl Governing<'_, '_> {
     /// The connection policy of a listener.
     pub(super) fn connection_of(&self, listener: ListenerPlace) -> Option<&ConnectionPolicy> {
         self.connection.effective.get(&listener).map(|place| &self.connections.0[*place])
+    }
+
+    /// The policies of a listener that have a say there.
+    pub(super) fn names(&self, listener: ListenerPlace, is_tls: bool) -> PolicyNames {
+        let client = self.client.effective.get(&listener);
+        let client = client.filter(|place| !self.clients.0[**place].remarks.break_listener(is_tls));
+        let connection = self.connection.effective.get(&listener);
+        let connection =
+            connection.filter(|place| !self.connections.0[**place].remarks.break_listener(is_tls));
+        PolicyNames {
+            client: client.map(|place| policy_name(&self.client.policies[*place].policy.id)),
+            connection: connection.map(|place| policy_name(&self.connection.policies[*place].policy.id)),
+        }
     }
 
     /// Settings of the socket are the first listener's for the whole port, because they act before anyone knows
@@ -133,6 +146,10 @@ impl Governing<'_, '_> {
 pub(super) fn listener_id(gateway: &GatewayState<'_>, name: &str) -> ListenerId {
     let (namespace, gateway) = gateway.key();
     ListenerId(format!("{namespace}/{gateway}/{name}").into())
+}
+
+fn policy_name(id: &ObjectId) -> PolicyName {
+    PolicyName(format!("{}/{}", id.namespace, id.name).into())
 }
 
 fn warn<P: Kind>(object: &Object<P>, remarks: &mut Remarks, message: String, report: &mut Report) {

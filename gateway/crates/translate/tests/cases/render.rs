@@ -3,7 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use ir::{Action, BackendChoice, BackendTarget, Bind, Listener, Matcher, PathMatch, RuleEntry, VirtualHost};
+use ir::{
+    Action, BackendChoice, BackendTarget, Bind, Listener, Matcher, PathMatch, PolicyNames, RuleEntry,
+    VirtualHost,
+};
 use serde_json::{Map, Value, json};
 use translate::{EffectiveLimit, Translation};
 
@@ -45,7 +48,7 @@ fn bind(bind: &Bind) -> Value {
 }
 
 fn listener(listener: &Listener, shared: &ir::ClientSettings) -> Value {
-    let Listener { id, hostname, tls, client, connection, hosts, broken } = listener;
+    let Listener { id, hostname, tls, client, connection, policies, hosts, broken } = listener;
     let mut out = Map::new();
     out.insert("id".to_owned(), json!(id));
     if let Some(hostname) = hostname {
@@ -68,6 +71,11 @@ fn listener(listener: &Listener, shared: &ir::ClientSettings) -> Value {
     if let Some(connection) = connection {
         let set = without_defaults(&json!(connection), &json!(ir::ConnectionRules::default()));
         out.insert("connection".to_owned(), set.unwrap_or_else(|| json!("defaults")));
+    }
+    let PolicyNames { client, connection } = policies;
+    let names: Vec<&str> = [client, connection].into_iter().flatten().map(|name| &*name.0).collect();
+    if !names.is_empty() {
+        out.insert("policies".to_owned(), json!(names.join(", ")));
     }
     if *broken {
         out.insert("broken".to_owned(), json!(true));
