@@ -11,6 +11,7 @@ mod lock;
 mod log;
 mod outcome;
 mod published;
+mod refused;
 mod reload;
 mod signals;
 mod status_store;

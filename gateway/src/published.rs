@@ -7,11 +7,12 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use anyhow::{Context, Result, ensure};
 use manifest::Diagnostic;
 use serde::{Deserialize, Serialize};
 use translate::EffectiveLimit;
 
-use crate::{digest::Digests, status_store::ObjectStatus, whole_file};
+use crate::{digest::Digests, lock::Lock, status_store::ObjectStatus, whole_file};
 
 const NAME: &str = "state.json";
 
@@ -127,6 +128,17 @@ impl State {
     /// What a running or an ended process has written last.
     pub(crate) fn read(runtime_dir: &Path) -> io::Result<Self> {
         Ok(serde_json::from_slice(&std::fs::read(runtime_dir.join(NAME))?)?)
+    }
+
+    /// What a running process has written last; fails where none runs.
+    pub(crate) fn of_running(runtime_dir: &Path) -> Result<Self> {
+        ensure!(
+            Lock::is_held(runtime_dir),
+            "no gateway runs with the runtime directory {}; --runtime-dir names another",
+            runtime_dir.display()
+        );
+        Self::read(runtime_dir)
+            .with_context(|| format!("the gateway has published nothing in {} yet", runtime_dir.display()))
     }
 }
 

@@ -143,7 +143,8 @@ impl Appliance {
             proxy,
             kernel,
         };
-        admin.start(Pages { registry: appliance.proxy.metrics().clone(), shown })?;
+        let (registry, sources) = (appliance.proxy.metrics().clone(), appliance.proxy.refused_sources());
+        admin.start(Pages { registry, shown, sources })?;
         appliance.put_in_force(desired);
         appliance.say_hello();
         systemd::ready(&appliance.summary());

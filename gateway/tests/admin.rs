@@ -8,7 +8,7 @@ fn every_page_answers() {
     let port = free_port();
     place.write("a.yaml", &gateway_manifest(port));
     let gateway = Gateway::start(&place);
-    for path in ["/", "/healthz", "/readyz", "/metrics", "/status", "/config_dump"] {
+    for path in ["/", "/healthz", "/readyz", "/metrics", "/status", "/refused", "/config_dump"] {
         assert_eq!(gateway.get(path).0, 200, "{path}");
     }
     assert_eq!(gateway.get("/nothing").0, 404);

@@ -79,6 +79,48 @@ fn an_address_in_use_is_a_condition() {
 }
 
 #[test]
+fn who_is_refused_and_by_which_policy_is_shown() {
+    let place = Place::new();
+    let port = free_port();
+    let policies = "---
+apiVersion: gateway.internal/v1alpha1
+kind: ConnectionPolicy
+metadata: {name: sources}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: eg}]
+  clientCIDRs: {deny: [127.0.0.1/32]}
+";
+    place.write("a.yaml", &(gateway_manifest(port) + policies));
+    let output = place.status(&["--top"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("no gateway runs"), "{}", stderr(&output));
+    let gateway = Gateway::start(&place);
+    assert_eq!(stdout(&place.status(&["--top"])), "no connection was refused\n");
+    for _ in 0..3 {
+        // It is accepted and reset.
+        let _ = std::net::TcpStream::connect(("127.0.0.1", port));
+    }
+    crate::harness::until("all are counted", || {
+        let line = "gateway_connections_refused_total{listener=\"default/eg/http\"";
+        (gateway.metric(line) == Some(3.0)).then_some(())
+    });
+    let text = stdout(&place.status(&["--top=1"]));
+    for line in [
+        "refused 3 of default/eg/http: source_denied (default/sources, accept)\n",
+        "  127.0.0.1: refused 3 of default/eg/http: source_denied (default/sources, accept)\n",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    let (_, page) = gateway.get("/status");
+    let page: serde_json::Value = serde_json::from_str(&page).expect("JSON");
+    assert_eq!(page["refused"]["byPolicy"][0]["policy"], "default/sources", "{page}");
+    assert_eq!(page["refused"]["top"][0]["refused"], 3, "{page}");
+    assert_eq!(gateway.get("/refused?rows=0").0, 200);
+    let line = "refused source_denied listener=default/eg/http tier=accept policy=default/sources";
+    crate::harness::until("the log tells of them", || gateway.log().contains(line).then_some(()));
+}
+
+#[test]
 fn limits_are_shown_with_who_has_set_them_and_where() {
     let place = Place::new();
     let port = free_port();

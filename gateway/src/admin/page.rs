@@ -1,10 +1,15 @@
 use bytes::Bytes;
-use http::{Method, Response, StatusCode, header};
+use http::{Method, Response, StatusCode, Uri, header};
 use http_body_util::Full;
 use prometheus::{Encoder, Registry, TextEncoder};
+use proxy::RefusedSources;
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::published::{Published, Shown};
+use crate::{
+    published::{Published, Shown},
+    refused::{ROWS, Refused},
+};
 
 /// What the admin page answers from.
 #[derive(Debug)]
@@ -13,12 +18,15 @@ pub(crate) struct Pages {
     pub(crate) registry: Registry,
     /// The latest published configuration.
     pub(crate) shown: Shown,
+    /// Who is refused most.
+    pub(crate) sources: RefusedSources,
 }
 
 const INDEX: &str = "/metrics      Prometheus text
 /healthz      200 while the process lives
 /readyz       200 once a configuration is published
-/status       what is in force: listeners, objects and their conditions, diagnostics
+/status       what is in force: listeners, objects and their conditions, diagnostics; who is refused
+/refused      connections that were refused: by policy, and the sources that are refused most (?rows=20)
 /config_dump  the configuration after translation; keys and credentials left out
 ";
 
@@ -27,13 +35,13 @@ const CREDENTIALS: [&str; 5] = ["authorization", "proxy-authorization", "cookie"
 
 impl Pages {
     /// Every answer is made at once, from memory.
-    pub(super) fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    pub(super) fn answer(&self, method: &Method, uri: &Uri) -> Response<Full<Bytes>> {
         if method != Method::GET && method != Method::HEAD {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n");
             response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("GET, HEAD"));
             return response;
         }
-        match path {
+        match uri.path() {
             "/" => text(StatusCode::OK, INDEX),
             "/healthz" => text(StatusCode::OK, "ok\n"),
             "/readyz" => match self.shown.latest() {
@@ -41,7 +49,8 @@ impl Pages {
                 None => text(StatusCode::SERVICE_UNAVAILABLE, "no configuration is published yet\n"),
             },
             "/metrics" => self.metrics(),
-            "/status" => self.document(status),
+            "/status" => self.document(|published| self.status(published)),
+            "/refused" => self.refused(uri),
             "/config_dump" => self.document(config_dump),
             _ => text(StatusCode::NOT_FOUND, INDEX),
         }
@@ -55,18 +64,38 @@ impl Pages {
         }
     }
 
-    fn document(&self, make: fn(&Published) -> Value) -> Response<Full<Bytes>> {
+    /// `rows`: how many sources.
+    fn refused(&self, uri: &Uri) -> Response<Full<Bytes>> {
+        let rows = query(uri, "rows").map_or(Ok(ROWS), |rows| rows.parse());
+        match rows {
+            Ok(rows) => json_page(&Refused::read(&self.registry, &self.sources, rows)),
+            Err(_) => text(StatusCode::BAD_REQUEST, "rows: expected a number\n"),
+        }
+    }
+
+    fn status(&self, published: &Published) -> Value {
+        let refused = Refused::read(&self.registry, &self.sources, ROWS);
+        json!({ "state": published.state, "objects": published.statuses, "refused": refused })
+    }
+
+    fn document(&self, make: impl FnOnce(&Published) -> Value) -> Response<Full<Bytes>> {
         let Some(published) = self.shown.latest() else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "no configuration is published yet\n");
         };
-        let mut page = serde_json::to_vec_pretty(&make(&published)).unwrap_or_default();
-        page.push(b'\n');
-        body(StatusCode::OK, "application/json", page.into())
+        json_page(&make(&published))
     }
 }
 
-fn status(published: &Published) -> Value {
-    json!({ "state": published.state, "objects": published.statuses })
+fn json_page(content: &impl Serialize) -> Response<Full<Bytes>> {
+    let mut page = serde_json::to_vec_pretty(content).unwrap_or_default();
+    page.push(b'\n');
+    body(StatusCode::OK, "application/json", page.into())
+}
+
+/// A parameter of the query. Ours need no escapes.
+fn query<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
+    let pairs = uri.query().unwrap_or_default().split('&');
+    pairs.filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
 fn config_dump(published: &Published) -> Value {
@@ -125,11 +154,16 @@ mod tests {
 
     #[test]
     fn nothing_is_ready_before_it_is_published() {
-        let pages = Pages { registry: Registry::new(), shown: Shown::default() };
-        let status = |method: &Method, path: &str| pages.answer(method, path).status().as_u16();
-        let answers = ["/healthz", "/readyz", "/metrics", "/status", "/config_dump", "/x"]
+        let options = proxy::Options { workers: Some(1), ..proxy::Options::default() };
+        let proxy = proxy::Proxy::start(options).unwrap();
+        let (registry, sources) = (Registry::new(), proxy.refused_sources());
+        let pages = Pages { registry, shown: Shown::default(), sources };
+        let status =
+            |method: &Method, path: &str| pages.answer(method, &path.parse().unwrap()).status().as_u16();
+        let answers = ["/healthz", "/readyz", "/metrics", "/status", "/config_dump", "/x", "/refused?rows=x"]
             .map(|path| status(&Method::GET, path));
-        assert_eq!(answers, [200, 503, 200, 503, 503, 404]);
+        assert_eq!(answers, [200, 503, 200, 503, 503, 404, 400]);
+        assert_eq!(["/refused", "/refused?rows=5"].map(|path| status(&Method::GET, path)), [200, 200]);
         assert_eq!(status(&Method::POST, "/healthz"), 405);
     }
 }

@@ -95,7 +95,7 @@ async fn serve(listener: TcpListener, pages: Arc<Pages>) {
 
 async fn answer(stream: TcpStream, pages: Arc<Pages>) {
     let answer = |request: Request<Incoming>| {
-        let response = pages.answer(request.method(), request.uri().path());
+        let response = pages.answer(request.method(), request.uri());
         async move { Ok::<_, Infallible>(response) }
     };
     let connection = http1::Builder::new()

@@ -4,6 +4,7 @@ mod check;
 mod condition;
 mod run;
 mod status;
+mod top;
 
 use std::process::ExitCode;
 

@@ -13,6 +13,7 @@ use serde_json::json;
 use super::{
     Output,
     condition::{self, Complaint},
+    top,
 };
 use crate::{
     digest::Digests,
@@ -33,6 +34,11 @@ pub(crate) struct Status {
     /// The gateway's runtime directory.
     #[arg(long, value_name = "DIR", default_value = "/run/gateway")]
     runtime_dir: PathBuf,
+    /// Who is refused most, by asking the running gateway: that many rows, 20 unless told otherwise. What the kernel
+    /// refuses is an estimate from samples.
+    #[arg(long, value_name = "ROWS", num_args = 0..=1, require_equals = true, default_missing_value = "20",
+          conflicts_with_all = ["object", "wait"])]
+    top: Option<usize>,
     /// How it is printed.
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
@@ -48,6 +54,9 @@ const LOOK: Duration = Duration::from_millis(20);
 impl Status {
     /// Prints and judges.
     pub(super) fn run(self) -> Result<ExitCode> {
+        if let Some(rows) = self.top {
+            return top::print(&self.runtime_dir, rows, self.output);
+        }
         let (state, stale) = self.state()?;
         let (kind, name) =
             match self.object.as_deref().map(|object| object.split_once('/').unwrap_or((object, ""))) {

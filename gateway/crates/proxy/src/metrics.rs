@@ -33,6 +33,10 @@ use rule::RuleLabels;
 pub(crate) use rule::RuleMetrics;
 use series::{DurationCollector, Live, LiveCollector};
 pub use table::TABLE;
+/// Names of the families that count refused connections, and those that a dry run would have refused.
+pub const REFUSED: &str = table::CONNECTIONS_REFUSED.name;
+/// As [`REFUSED`].
+pub const DRY_RUN: &str = table::CONNECTIONS_DRY_RUN.name;
 use table::{
     ACCEPT_PAUSES, ACCESS_LOG_DROPPED, CONNECTION_PANICS, REFUSALS_TOLD, TRACKED_SOURCES,
     TRACKED_SOURCES_EVICTED,
