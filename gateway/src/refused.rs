@@ -98,8 +98,11 @@ fn by_policy(registry: &Registry) -> Vec<PolicyLine> {
             _ => continue,
         };
         for series in family.get_metric() {
-            let mut line =
-                PolicyLine { dry_run, refused: series.get_counter().get_value() as u64, ..PolicyLine::default() };
+            let mut line = PolicyLine {
+                dry_run,
+                refused: series.get_counter().get_value() as u64,
+                ..PolicyLine::default()
+            };
             for label in series.get_label() {
                 let field = match label.name() {
                     "policy" => &mut line.policy,

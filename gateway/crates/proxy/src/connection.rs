@@ -1,3 +1,4 @@
+mod admit;
 mod establish;
 mod preface;
 mod socket;
@@ -14,8 +15,8 @@ use crate::{
     sources::Source,
     worker::Worker,
 };
+pub(crate) use admit::{Applicant, Known, admit, ask};
 use establish::{Established, Ready, Refused};
-pub(crate) use establish::{Known, admit};
 pub(crate) use socket::{ClientIo, Socket, reset_on_close};
 pub(crate) use turn_away::turn_away;
 

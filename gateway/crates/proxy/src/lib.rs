@@ -14,6 +14,7 @@ mod connection;
 mod descriptors;
 mod error;
 mod exchange;
+pub mod explain;
 mod filter;
 mod http;
 mod listener;
@@ -32,6 +33,8 @@ mod tls;
 mod upstream;
 mod worker;
 
+pub use explain::Explainer;
 pub use listener::BindError;
 pub use proxy::{ListenerState, Options, Prepared, Proxy};
+pub use slots::PolicyCheck;
 pub use telling::{RefusedConnection, RefusedSources, Teller, TopSource};

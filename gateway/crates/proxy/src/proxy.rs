@@ -12,6 +12,7 @@ use crate::{
     access_log,
     carry::Carry,
     descriptors,
+    explain::Explainer,
     listener::{BindError, Bound, Sockets},
     metrics::Metrics,
     snapshot::Snapshot,
@@ -159,6 +160,11 @@ impl Proxy {
     /// Who is refused most.
     pub fn refused_sources(&self) -> RefusedSources {
         RefusedSources::new(&self.carry)
+    }
+
+    /// Answers questions about the configuration in force.
+    pub fn explainer(&self) -> Explainer {
+        Explainer::new(&self.carry, &self.snapshot)
     }
 
     /// The listeners in force, in the configuration's order.

@@ -13,6 +13,7 @@ use std::{
 
 use crate::refusal::Refusal;
 pub(crate) use bucket::{Pace, SharedBucket};
+pub use gate::Check as PolicyCheck;
 pub(crate) use gate::{Gate, GateState, Passes, Stage};
 pub(crate) use tracked::Tracked;
 
@@ -29,6 +30,11 @@ pub(crate) trait Slots: Send + Sync {
 
     /// Slots taken at this instant.
     fn open(&self) -> u64;
+
+    /// True: [`Slots::take`] would take one now.
+    fn has_room(&self, limit: Option<u64>) -> bool {
+        limit.is_none_or(|limit| self.open() < limit)
+    }
 }
 
 /// A count shared by all workers. Lowering the limit below the count closes nothing and refuses until the

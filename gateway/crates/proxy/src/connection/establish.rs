@@ -8,15 +8,8 @@ use tokio::{
 };
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
-use super::{Socket, TlsInfo, preface::Preface, would_refuse};
-use crate::{
-    cohort::Cohort,
-    refusal::Refusal,
-    slots::{Slot, Stage},
-    snapshot::Scope,
-    sources::Source,
-    worker::Worker,
-};
+use super::{Known, Socket, TlsInfo, admit, preface::Preface};
+use crate::{cohort::Cohort, refusal::Refusal, snapshot::Scope, sources::Source, worker::Worker};
 
 /// How long PROXY header, handshake and preface may take together.
 const PHASE: Duration = Duration::from_secs(10);
@@ -210,61 +203,6 @@ impl Handshake<'_> {
         let tls = Some(TlsInfo { sni, version });
         Ok(Established { ready, buffered: BytesMut::new(), source: self.source, tls, cohort })
     }
-}
-
-/// What is known of a connection when it asks to be served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Known {
-    /// Its peer; a PROXY header may follow.
-    Peer,
-    /// Its source too, now.
-    Source,
-    /// Both at once: no header is read, or it was read before the listener was known.
-    Both,
-}
-
-impl Known {
-    fn stages(self) -> &'static [Stage] {
-        match self {
-            Self::Peer => &[Stage::Accepted],
-            Self::Source => &[Stage::Identified],
-            Self::Both => &[Stage::Accepted, Stage::Identified],
-        }
-    }
-}
-
-/// May this connection be served by its listener? Asks the listener's connection policy by what is known, and takes
-/// the listener's slot if it is not taken yet.
-pub(crate) fn admit(
-    worker: &Worker,
-    socket: &mut Socket,
-    scope: &Scope,
-    source: &Source,
-    known: Known,
-) -> Result<(), Refusal> {
-    let listener = scope.listener_or_first();
-    if let Some(gate) = &listener.gate {
-        for stage in known.stages() {
-            let passes = socket.passes();
-            if passes.waved_through {
-                break;
-            }
-            match gate.admit(*stage, source, passes) {
-                Ok(()) => {}
-                Err(refusal) if gate.rules().dry_run => {
-                    passes.free();
-                    passes.waved_through = true;
-                    would_refuse(worker, scope, source, refusal);
-                }
-                Err(refusal) => return Err(refusal),
-            }
-        }
-    }
-    if !socket.has_listener() {
-        let limit = listener.client.connection.limit.map(|limit| limit.value);
-        socket.belongs_to(Slot::take(&listener.slots, limit, source.peer, source.local)?, &listener.metrics);
-    }
-    Ok(())
 }
 
 /// A fatal alert `unrecognized_name` in a record of its own, in the clear: nothing is encrypted before

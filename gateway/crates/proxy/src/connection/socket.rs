@@ -67,6 +67,11 @@ impl Socket {
         self._listener.is_some()
     }
 
+    /// True: a dry run has let the connection through.
+    pub(crate) fn is_waved_through(&self) -> bool {
+        self.passes.as_ref().is_some_and(|passes| passes.waved_through)
+    }
+
     /// What the connection has taken of its listener's connection policy.
     pub(crate) fn passes(&mut self) -> &mut Passes {
         self.passes.get_or_insert_default()

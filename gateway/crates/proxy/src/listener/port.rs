@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use ir::{Protocol, SocketKey};
+use ir::SocketKey;
 use nix::{errno::Errno, libc};
 use socket2::{SockAddr, SockRef};
 use tokio::{
@@ -144,10 +144,9 @@ impl Port {
             Err(error) => return tracing::warn!(%error, "cannot watch an accepted connection"),
         };
         let mut socket = Socket::new(stream, global, Rc::clone(worker));
-        // Which of several TLS listeners it is for is known only with its ClientHello.
-        let is_settled = scope.bind().protocol == Protocol::Http || scope.bind().listeners.len() == 1;
-        let known = if scope.bind().client.proxy_protocol.is_some() { Known::Peer } else { Known::Both };
-        if is_settled && let Err(refusal) = admit(worker, &mut socket, &scope, &source, known) {
+        if let Some(known) = Known::at_accept(scope.bind())
+            && let Err(refusal) = admit(worker, &mut socket, &scope, &source, known)
+        {
             return turn_away(worker, &cohort, &scope, &source, refusal, socket);
         }
         tokio::task::spawn_local(connection::serve(Rc::clone(worker), cohort, socket, source));

@@ -33,6 +33,11 @@ impl Bucket {
         next.is_some()
     }
 
+    /// Tokens that are in it.
+    pub(super) fn left(self, pace: Pace, now: u64) -> u64 {
+        left(self.0, pace, now)
+    }
+
     /// True: to know it is to know nothing.
     pub(super) fn is_full(self, now: u64) -> bool {
         self.0 <= now
@@ -49,6 +54,17 @@ impl SharedBucket {
         let take = |full_at| after(full_at, pace, now);
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
+
+    /// As [`Bucket::left`].
+    pub(super) fn left(&self, pace: Pace, now: u64) -> u64 {
+        left(self.0.load(Ordering::Relaxed), pace, now)
+    }
+}
+
+/// Tokens that can be taken before there is none.
+fn left(full_at: u64, pace: Pace, now: u64) -> u64 {
+    let empty = now.saturating_add(pace.capacity);
+    (empty - full_at.clamp(now, empty)) / pace.interval.max(1)
 }
 
 /// When the bucket is full again once a token more is taken.
@@ -127,7 +143,10 @@ mod tests {
                     let span = now - earlier;
                     since as u64 <= u64::from(burst) + span / pace.interval
                 });
+                let left = bucket.left(pace, now);
                 let took = bucket.take(pace, now);
+                prop_assert_eq!(took, left > 0, "a look foresees it");
+                prop_assert!(bucket.left(pace, now) == left.saturating_sub(1));
                 prop_assert!(allowed || !took, "too many at {now}: {taken:?}");
                 if took {
                     taken.push(now);

@@ -1,9 +1,16 @@
+mod books;
+
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
+use ipnet::IpNet;
 use ir::{ConnectionRules, KeyedRate, PrefixLimit, SourceKey, SourceLimit};
 
+pub use books::Check;
+pub(crate) use books::Shared;
+use books::{Books, Looking, Taking};
+
 use super::{
-    bucket::{Pace, SharedBucket},
+    bucket::SharedBucket,
     networks::{NetworkSet, network},
     tracked::{Place, TrackKey, Tracked},
 };
@@ -106,38 +113,72 @@ impl Gate {
     }
 
     fn admit_at(&self, stage: Stage, address: IpAddr, passes: &mut Passes, now: u64) -> Result<(), Refusal> {
+        self.walk(stage, address, &mut Taking { state: &self.state, passes, now })
+    }
+
+    /// Judges as [`Gate::admit`] would at this moment, and takes nothing. `found` hears of each check in its order.
+    pub(crate) fn look(
+        &self,
+        stage: Stage,
+        source: &Source,
+        found: &mut impl FnMut(Check),
+    ) -> Result<(), Refusal> {
+        self.look_at(stage, stage.address(source), found, self.state.now())
+    }
+
+    fn look_at(
+        &self,
+        stage: Stage,
+        address: IpAddr,
+        found: &mut impl FnMut(Check),
+        now: u64,
+    ) -> Result<(), Refusal> {
+        self.walk(stage, address, &mut Looking { state: &self.state, found, now })
+    }
+
+    /// The checks of a stage in their order, in earnest or not.
+    fn walk(&self, stage: Stage, address: IpAddr, books: &mut impl Books) -> Result<(), Refusal> {
         let is_due = |key: SourceKey| Stage::of(key) == stage;
         if is_due(self.rules.networks.key) {
-            if self.deny.covers(address) {
+            let denied = self.deny.find(address);
+            if !self.deny.is_empty() {
+                books.found(Check::Deny { address, network: denied });
+            }
+            if denied.is_some() {
                 return Err(Refusal::SourceDenied);
             }
-            if !self.allow.is_empty() && !self.allow.covers(address) {
-                return Err(Refusal::SourceNotAllowed);
+            if !self.allow.is_empty() {
+                let allowed = self.allow.find(address);
+                books.found(Check::Allow { address, network: allowed });
+                if allowed.is_none() {
+                    return Err(Refusal::SourceNotAllowed);
+                }
             }
         }
-        if self.exempt.covers(address) {
+        if let Some(network) = self.exempt.find(address) {
+            books.found(Check::Exempt { address, network });
             return Ok(());
         }
-        let state = &self.state;
+        let owner = self.state.owner;
         if let Some(SourceLimit { limit, key }) = self.rules.per_source.filter(|limit| is_due(limit.key)) {
-            let key = TrackKey::new(state.owner, address.into(), key);
-            let place = state.tracked.open(key, limit, now).ok_or(Refusal::OverSourceLimit)?;
-            passes.take(0, state, place);
-        }
-        if let Some(limit) = self.rules.per_prefix.filter(|limit| is_due(limit.key))
-            && let Some(key) = prefix_key(state.owner, address, limit)
-        {
-            let place = state.tracked.open(key, limit.limit, now).ok_or(Refusal::OverPrefixLimit)?;
-            passes.take(1, state, place);
-        }
-        if let Some(KeyedRate { rate, key }) = self.rules.source_rate.filter(|rate| is_due(rate.key)) {
-            let key = TrackKey::new(state.owner, address.into(), key);
-            if !state.tracked.spend(key, Pace::new(rate), now) {
-                return Err(Refusal::OverSourceRate);
+            let source = IpNet::from(address);
+            if !books.open(Shared::Source, source, TrackKey::new(owner, source, key), limit) {
+                return Err(Refusal::OverSourceLimit);
             }
         }
+        if let Some(limit) = self.rules.per_prefix.filter(|limit| is_due(limit.key))
+            && let Some(prefix) = prefix(address, limit)
+            && !books.open(Shared::Prefix, prefix, TrackKey::new(owner, prefix, limit.key), limit.limit)
+        {
+            return Err(Refusal::OverPrefixLimit);
+        }
+        if let Some(KeyedRate { rate, key }) = self.rules.source_rate.filter(|rate| is_due(rate.key))
+            && !books.spend(address, TrackKey::new(owner, address.into(), key), rate)
+        {
+            return Err(Refusal::OverSourceRate);
+        }
         if let Some(KeyedRate { rate, .. }) = self.rules.listener_rate.filter(|rate| is_due(rate.key))
-            && !state.bucket.take(Pace::new(rate), now)
+            && !books.spend_of_all(address, rate)
         {
             return Err(Refusal::OverListenerRate);
         }
@@ -145,10 +186,10 @@ impl Gate {
     }
 }
 
-fn prefix_key(owner: u32, address: IpAddr, limit: PrefixLimit) -> Option<TrackKey> {
-    let PrefixLimit { limit: _, ipv4_prefix_length, ipv6_prefix_length, key } = limit;
+fn prefix(address: IpAddr, limit: PrefixLimit) -> Option<IpNet> {
+    let PrefixLimit { limit: _, ipv4_prefix_length, ipv6_prefix_length, key: _ } = limit;
     let length = if address.is_ipv4() { ipv4_prefix_length } else { ipv6_prefix_length };
-    network(address, length).map(|network| TrackKey::new(owner, network, key))
+    network(address, length)
 }
 
 /// What a connection has taken of its listener's connection policy; dropping it gives it back. It lives in the
@@ -162,8 +203,8 @@ pub(crate) struct Passes {
 }
 
 impl Passes {
-    fn take(&mut self, which: usize, state: &Arc<GateState>, place: Place) {
-        if let Some((state, place)) = self.taken[which].replace((Arc::clone(state), place)) {
+    pub(super) fn take(&mut self, which: Shared, state: &Arc<GateState>, place: Place) {
+        if let Some((state, place)) = self.taken[which as usize].replace((Arc::clone(state), place)) {
             // A reload has changed what is counted at which stage, between the two.
             state.tracked.close(place, state.now());
         }

@@ -24,11 +24,16 @@ impl NetworkSet {
         self.0.is_empty()
     }
 
-    /// True if the address lies in one of them.
-    pub(super) fn covers(&self, address: IpAddr) -> bool {
+    /// One of them that the address lies in.
+    pub(super) fn find(&self, address: IpAddr) -> Option<IpNet> {
         self.0
             .iter()
-            .any(|(length, set)| network(address, *length).is_some_and(|network| set.contains(&network)))
+            .find_map(|(length, set)| network(address, *length).filter(|network| set.contains(network)))
+    }
+
+    /// True if the address lies in one of them.
+    pub(super) fn covers(&self, address: IpAddr) -> bool {
+        self.find(address).is_some()
     }
 }
 
@@ -72,6 +77,8 @@ mod tests {
             for address in [address, close] {
                 let address = IpAddr::from(address.to_be_bytes());
                 prop_assert_eq!(set.covers(address), all.iter().any(|network| network.contains(&address)));
+                let found = set.find(address);
+                prop_assert!(found.is_none_or(|found| all.contains(&found) && found.contains(&address)));
             }
         }
     }

@@ -9,7 +9,7 @@ use std::{
 use ir::SourceKey;
 use prometheus::{IntCounter, IntGauge};
 
-use super::bucket::Pace;
+use super::bucket::{Bucket, Pace};
 use shard::Shard;
 
 /// Shares of the table, each with a lock of its own.
@@ -88,6 +88,12 @@ impl Tracked {
     pub(super) fn spend(&self, key: TrackKey, pace: Pace, now: u64) -> bool {
         let (_, mut shard) = self.shard(&key);
         self.change(&mut shard, |shard| shard.spend(key, pace, now))
+    }
+
+    /// What is known of a source: open connections, and its bucket. Nothing changes.
+    pub(super) fn look(&self, key: TrackKey) -> (u32, Bucket) {
+        let (_, shard) = self.shard(&key);
+        shard.look(key)
     }
 
     /// Keeps the metrics over a change.

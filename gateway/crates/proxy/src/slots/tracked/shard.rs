@@ -99,6 +99,12 @@ impl Shard {
         spent
     }
 
+    /// Open connections and bucket of a key, as they are. Who has no entry has none and a full one.
+    pub(super) fn look(&self, key: TrackKey) -> (u32, Bucket) {
+        let entry = self.places.get(&key).map(|index| &self.entries[*index as usize]);
+        entry.map_or_else(Default::default, |entry| (entry.open, entry.bucket))
+    }
+
     /// The entry of that key, made if need be.
     fn entry(&mut self, key: TrackKey, now: u64) -> u32 {
         if let Some(index) = self.places.get(&key) {
