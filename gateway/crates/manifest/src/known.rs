@@ -45,6 +45,7 @@ pub(crate) const KNOWN_KINDS: &[KnownKind] = &[
     namespaced(GATEWAY_GROUP, "BackendTLSPolicy"),
     namespaced(GATEWAY_GROUP, "ListenerSet"),
     namespaced(EXPERIMENTAL_GROUP, "XListenerSet"),
+    namespaced(EXPERIMENTAL_GROUP, "XBackend"),
     namespaced(EXPERIMENTAL_GROUP, "XBackendTrafficPolicy"),
     cluster(EXPERIMENTAL_GROUP, "XMesh"),
     namespaced(ENVOY_GATEWAY_GROUP, "BackendTrafficPolicy"),
