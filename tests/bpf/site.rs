@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    io::{ErrorKind, Read},
+    io::Read,
     net::{IpAddr, SocketAddr, TcpListener, TcpStream},
     num::NonZeroU32,
     os::fd::AsRawFd,
@@ -14,17 +14,16 @@ use std::{
 
 use bpf::{Hook, Interfaces, Kernel, Limit, Limits, Options, Policy, QuotaId};
 use e2e::{
+    dial,
     netns::{GATEWAY, GATEWAY6, Wire},
     wait,
 };
 use nix::{
-    errno::Errno,
     mount::{MntFlags, MsFlags, mount, umount2},
     sys::socket::{
-        AddressFamily, Backlog, Shutdown, SockFlag, SockType, SockaddrStorage, bind, connect as sys_connect,
-        listen as sys_listen, setsockopt, shutdown, socket, sockopt,
+        AddressFamily, Backlog, Shutdown, SockFlag, SockType, SockaddrStorage, bind, listen as sys_listen,
+        setsockopt, shutdown, socket, sockopt,
     },
-    sys::time::{TimeVal, TimeValLike},
 };
 use tempfile::TempDir;
 
@@ -164,18 +163,7 @@ pub fn connect(address: &str, patience: Duration) -> io::Result<TcpStream> {
 
 /// Likewise, from an address of one's own.
 pub fn connect_from(from: &str, to: &str, patience: Duration) -> io::Result<TcpStream> {
-    let (from, to) = (SocketAddr::new(from.parse().expect("an address"), 0), at(to));
-    let family = if to.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
-    let socket = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-    let micros = i64::try_from(patience.as_micros()).unwrap_or(i64::MAX);
-    // How long a blocking connect waits, too.
-    setsockopt(&socket, sockopt::SendTimeout, &TimeVal::microseconds(micros))?;
-    bind(socket.as_raw_fd(), &SockaddrStorage::from(from))?;
-    match sys_connect(socket.as_raw_fd(), &SockaddrStorage::from(to)) {
-        Err(Errno::EINPROGRESS) => Err(ErrorKind::TimedOut.into()),
-        Err(error) => Err(error.into()),
-        Ok(()) => Ok(TcpStream::from(socket)),
-    }
+    dial::from(from, at(to), patience)
 }
 
 /// Long enough for a handshake, short enough to wait for one that is dropped.
