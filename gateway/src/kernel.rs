@@ -4,6 +4,7 @@
 mod board;
 mod choice;
 mod limits;
+mod policy;
 
 use std::{collections::BTreeSet, net::IpAddr, num::NonZeroU32, path::PathBuf};
 
@@ -20,6 +21,9 @@ use crate::host;
 /// sent on to those beyond that.
 const RESETS_PER_SECOND: NonZeroU32 = NonZeroU32::new(100_000).expect("it is not zero");
 
+/// Sources that are kept track of once a policy asks for it: in some 170 MB of the kernel's memory.
+const SOURCES: NonZeroU32 = NonZeroU32::new(1_000_000).expect("it is not zero");
+
 /// The kernel half of one appliance.
 #[derive(Debug)]
 pub(crate) struct KernelHalf {
@@ -27,6 +31,8 @@ pub(crate) struct KernelHalf {
     pin_dir: PathBuf,
     state: State,
     settings: KernelSettings,
+    /// True: a policy of the configuration keeps track of sources.
+    tracks: bool,
     /// Where listeners are bound.
     listening: BTreeSet<IpAddr>,
     board: Board,
@@ -51,8 +57,8 @@ impl KernelHalf {
     ) -> Result<Self> {
         let (state, board) = (State::Accept(String::new()), Board::register(registry));
         let settings = config.appliance.kernel.clone();
-        let (mode, listening) = (settings.mode, choice::listening(config));
-        let mut half = Self { object_dir, pin_dir, state, settings, listening, board };
+        let (mode, listening, tracks) = (settings.mode, choice::listening(config), tracks(config));
+        let mut half = Self { object_dir, pin_dir, state, settings, tracks, listening, board };
         half.begin();
         half.settled();
         match half.ensure_complete() {
@@ -68,6 +74,7 @@ impl KernelHalf {
     /// limits.
     pub(crate) fn tighten(&mut self, config: &ir::Gateway) {
         self.listening = choice::listening(config);
+        self.tracks = tracks(config);
         self.follow(&config.appliance.kernel);
         self.board.name(limits::shown(config));
         if let State::AtWork(kernel) = &mut self.state
@@ -128,6 +135,7 @@ impl KernelHalf {
     }
 
     fn follow(&mut self, settings: &KernelSettings) {
+        self.make_room();
         if *settings == self.settings {
             self.look_again();
             return;
@@ -146,25 +154,46 @@ impl KernelHalf {
         }
     }
 
+    /// Starts the programs again with room for sources, once a policy asks for it: what is at work is taken over, as
+    /// after a crash.
+    fn make_room(&mut self) {
+        let State::AtWork(kernel) = &self.state else { return };
+        if !self.tracks || kernel.tracks_sources() {
+            return;
+        }
+        // What is dropped stays pinned, and goes on until the others take its place.
+        self.state = State::Accept("the programs are started again".to_owned());
+        self.state = self.started();
+        self.settled();
+    }
+
     /// Ends what is at work and starts afresh, as the settings say.
     fn begin(&mut self) {
         match std::mem::replace(&mut self.state, State::Accept(String::new())) {
             State::AtWork(kernel) => kernel.detach(),
             State::Accept(_) => {}
         }
+        self.state = self.started();
+    }
+
+    fn started(&self) -> State {
         let started = wanted(&self.settings, &self.listening).and_then(|interfaces| {
-            let (object_dir, pin_dir) = (self.object_dir.clone(), self.pin_dir.clone());
-            let resets_per_second = RESETS_PER_SECOND;
-            Kernel::start(&Options { object_dir, pin_dir, interfaces, resets_per_second })
-                .map_err(|error| error.to_string())
+            let options = Options {
+                object_dir: self.object_dir.clone(),
+                pin_dir: self.pin_dir.clone(),
+                interfaces,
+                resets_per_second: RESETS_PER_SECOND,
+                sources: self.tracks.then_some(SOURCES),
+            };
+            Kernel::start(&options).map_err(|error| error.to_string())
         });
-        self.state = match started {
+        match started {
             Ok(kernel) => State::AtWork(Box::new(kernel)),
             Err(why) => {
                 bpf::clean(&self.pin_dir);
                 State::Accept(why)
             }
-        };
+        }
     }
 
     /// Tells of what is at work now.
@@ -204,6 +233,11 @@ impl KernelHalf {
             }
         }
     }
+}
+
+/// True: a policy counts connections by source, or gives sources buckets.
+fn tracks(config: &ir::Gateway) -> bool {
+    limits::of(config).values().filter_map(|limit| limit.policy.as_ref()).any(|policy| policy.tracks())
 }
 
 /// Where the kernel half is to work, or why it is not to.

@@ -2,6 +2,7 @@
 
 mod check;
 mod condition;
+mod fields;
 mod run;
 mod status;
 mod top;
@@ -27,6 +28,7 @@ enum Command {
     Run(run::Run),
     Check(check::Check),
     Status(status::Status),
+    Fields(fields::Fields),
 }
 
 /// How a command prints what it has found.
@@ -47,6 +49,7 @@ impl Cli {
             Command::Run(run) => run.run(),
             Command::Check(check) => check.run(),
             Command::Status(status) => status.run(),
+            Command::Fields(fields) => fields.run(),
         }
     }
 }

@@ -21,6 +21,7 @@ struct Shown {
     tiers: Vec<(String, &'static str)>,
     names: BTreeMap<QuotaId, Names>,
     tally: Tally,
+    unanswered: Tally,
 }
 
 /// Refusals by listener: the rows in the kernel come and go with addresses and restarts of the kernel half, a
@@ -44,6 +45,8 @@ impl Board {
     pub(super) fn name(&self, names: BTreeMap<QuotaId, Names>) {
         let mut shown = self.shown();
         shown.settle();
+        let is_known = |listener: &ListenerId| names.values().any(|known| known.listener == *listener);
+        shown.unanswered.totals.retain(|(listener, ..), _| is_known(listener));
         shown.tally.totals.retain(|(listener, _, reason, policy), _| {
             let is_known =
                 |known: &Names| known.listener == *listener && known.policy(reason) == policy.as_ref();
@@ -80,8 +83,9 @@ impl Board {
 
 impl Shown {
     fn settle(&mut self) {
-        let refused = self.counters.as_ref().map(Counters::refused).unwrap_or_default();
-        self.tally.add(&refused, &self.names);
+        let Some(counters) = &self.counters else { return };
+        self.tally.add(&counters.refused(), &self.names);
+        self.unanswered.add(&counters.unanswered(), &self.names);
     }
 
     fn reading(&mut self) -> KernelReading {
@@ -94,6 +98,8 @@ impl Shown {
             policy: policy.clone(),
             total: *total,
         });
+        let unanswered = self.unanswered.totals.iter();
+        let unanswered = unanswered.map(|((listener, tier, ..), total)| (listener.clone(), *tier, *total));
         let open = self.counters.as_ref().map(Counters::open_connections).unwrap_or_default();
         let open = open
             .into_iter()
@@ -101,6 +107,8 @@ impl Shown {
         KernelReading {
             refused: refused.collect(),
             told: Vec::new(),
+            unanswered: unanswered.collect(),
+            sources_evicted: self.counters.as_ref().map(Counters::evicted).unwrap_or_default(),
             open: open.collect(),
             unread: self.counters.as_ref().map(Counters::unread).unwrap_or_default(),
             tiers: self.tiers.clone(),

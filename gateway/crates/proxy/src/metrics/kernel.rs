@@ -7,7 +7,10 @@ use prometheus::{
 
 use super::{
     Family, register,
-    table::{CONNECTIONS_REFUSED, KERNEL_CONNECTIONS_OPEN, KERNEL_TIER, KERNEL_UNREAD, REFUSALS_TOLD},
+    table::{
+        CONNECTIONS_REFUSED, KERNEL_CONNECTIONS_OPEN, KERNEL_SOURCES_EVICTED, KERNEL_TIER, KERNEL_UNANSWERED,
+        KERNEL_UNREAD, REFUSALS_TOLD,
+    },
 };
 
 /// What the kernel half has counted, when somebody reads.
@@ -17,6 +20,10 @@ pub struct KernelReading {
     pub refused: Vec<KernelRefusals>,
     /// Refused connections by what the access log says of them: `told`, `not_told`, `lost`.
     pub told: Vec<(&'static str, u64)>,
+    /// Those of them whose senders got no answer though they should have had one, by listener and tier.
+    pub unanswered: Vec<(ListenerId, &'static str, u64)>,
+    /// Connections whose source's count had made room for another one's when they ended.
+    pub sources_evicted: u64,
     /// Open connections, by listener.
     pub open: Vec<(ListenerId, u64)>,
     /// Frames let through unjudged, by reason.
@@ -50,7 +57,9 @@ impl KernelMetrics {
     /// Registers them; `read` is called whenever the registry is read. At most once per registry.
     pub fn register(registry: &Registry, read: impl Fn() -> KernelReading + Send + Sync + 'static) {
         // A name is registered once; what is collected under it may come from several places.
-        let descs = [KERNEL_CONNECTIONS_OPEN, KERNEL_TIER, KERNEL_UNREAD].iter().map(Family::desc).collect();
+        let families =
+            [KERNEL_CONNECTIONS_OPEN, KERNEL_SOURCES_EVICTED, KERNEL_TIER, KERNEL_UNANSWERED, KERNEL_UNREAD];
+        let descs = families.iter().map(Family::desc).collect();
         register(registry, Self { read: Box::new(read), descs });
     }
 }
@@ -61,12 +70,15 @@ impl Collector for KernelMetrics {
     }
 
     fn collect(&self) -> Vec<proto::MetricFamily> {
-        let KernelReading { refused, told, open, unread, tiers } = (self.read)();
+        let KernelReading { refused, told, unanswered, sources_evicted, open, unread, tiers } = (self.read)();
         let refused = refused.iter().map(|KernelRefusals { listener, tier, reason, policy, total }| {
             let policy = policy.as_ref().map_or("", |policy| &policy.0);
             CONNECTIONS_REFUSED.series(&[&listener.0, tier, reason, policy], *total)
         });
         let told = told.iter().map(|(outcome, count)| REFUSALS_TOLD.series(&["kernel", outcome], *count));
+        let unanswered = unanswered
+            .iter()
+            .map(|(listener, tier, count)| KERNEL_UNANSWERED.series(&[&listener.0, tier], *count));
         let open =
             open.iter().map(|(listener, count)| KERNEL_CONNECTIONS_OPEN.series(&[&listener.0], *count));
         let unread = unread.iter().map(|(reason, count)| KERNEL_UNREAD.series(&[reason], *count));
@@ -75,6 +87,8 @@ impl Collector for KernelMetrics {
             CONNECTIONS_REFUSED.gathered(refused.collect()),
             REFUSALS_TOLD.gathered(told.collect()),
             KERNEL_CONNECTIONS_OPEN.gathered(open.collect()),
+            KERNEL_SOURCES_EVICTED.gathered(vec![KERNEL_SOURCES_EVICTED.series(&[], sources_evicted)]),
+            KERNEL_UNANSWERED.gathered(unanswered.collect()),
             KERNEL_UNREAD.gathered(unread.collect()),
             KERNEL_TIER.gathered(tiers.collect()),
         ]
@@ -108,6 +122,7 @@ mod tests {
             open: vec![(listener, 3)],
             unread: vec![("fragment", 2)],
             tiers: vec![("eth0".to_owned(), "xdp")],
+            ..KernelReading::default()
         };
         let _accept = metrics.telling();
         KernelMetrics::register(metrics.registry(), move || reading.clone());

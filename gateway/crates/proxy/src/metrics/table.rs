@@ -42,8 +42,12 @@ table! {
         "File descriptors of the process: open, and limit."
     KERNEL_CONNECTIONS_OPEN Gauge "gateway_kernel_connections_open" ["listener"]
         "Connections that the kernel half counts; those that wait for accept included."
+    KERNEL_SOURCES_EVICTED Counter "gateway_kernel_sources_evicted_total" []
+        "Connections that ended when the kernel's count of their source had made room for another one's."
     KERNEL_TIER Gauge "gateway_kernel_tier" ["interface" "tier"]
         "1 for what enforces limits on a named interface: xdp, tc or accept."
+    KERNEL_UNANSWERED Counter "gateway_kernel_unanswered_total" ["listener" "tier"]
+        "Refused segments whose senders got no reset, since there were too many to answer."
     KERNEL_UNREAD Counter "gateway_kernel_unread_total" ["reason"]
         "Frames that the kernel half let through unjudged: fragments, malformed or too deep headers."
     REFUSALS_TOLD Counter "gateway_refusals_told_total" ["tier" "outcome"]

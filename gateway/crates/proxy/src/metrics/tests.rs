@@ -42,6 +42,8 @@ fn every_family_is_in_the_table_and_the_table_is_in_order() {
     KernelMetrics::register(metrics.registry(), || KernelReading {
         refused: Vec::new(),
         told: Vec::new(),
+        unanswered: vec![(listener(), "xdp", 1)],
+        sources_evicted: 1,
         open: vec![(listener(), 1)],
         unread: vec![("fragment", 1)],
         tiers: vec![("eth0".to_owned(), "xdp")],
