@@ -5,6 +5,7 @@ mod board;
 mod choice;
 mod limits;
 mod policy;
+mod watcher;
 
 use std::{collections::BTreeSet, net::IpAddr, num::NonZeroU32, path::PathBuf};
 
@@ -12,14 +13,19 @@ use anyhow::{Result, bail, ensure};
 use bpf::{Hook, Interfaces, Kernel, Options};
 use ir::{KernelMode, KernelSettings, KernelTier};
 use prometheus::Registry;
+use proxy::Teller;
 
 use board::Board;
+use watcher::Watcher;
 
 use crate::host;
 
 /// Resets that a processor sends in a second: about a tenth of its time. A flood of SYNs from forged senders is not
 /// sent on to those beyond that.
 const RESETS_PER_SECOND: NonZeroU32 = NonZeroU32::new(100_000).expect("it is not zero");
+
+/// Refusals that a processor tells of in a second; the others are counted.
+const EVENTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(100).expect("it is not zero");
 
 /// Sources that are kept track of once a policy asks for it: in some 170 MB of the kernel's memory.
 const SOURCES: NonZeroU32 = NonZeroU32::new(1_000_000).expect("it is not zero");
@@ -36,6 +42,9 @@ pub(crate) struct KernelHalf {
     /// Where listeners are bound.
     listening: BTreeSet<IpAddr>,
     board: Board,
+    teller: Teller,
+    /// Tells of what the programs at work refuse.
+    watcher: Option<Watcher>,
 }
 
 #[derive(Debug)]
@@ -54,11 +63,14 @@ impl KernelHalf {
         pin_dir: PathBuf,
         config: &ir::Gateway,
         registry: &Registry,
+        teller: Teller,
     ) -> Result<Self> {
         let (state, board) = (State::Accept(String::new()), Board::register(registry));
         let settings = config.appliance.kernel.clone();
         let (mode, listening, tracks) = (settings.mode, choice::listening(config), tracks(config));
-        let mut half = Self { object_dir, pin_dir, state, settings, tracks, listening, board };
+        let watcher = None;
+        let mut half =
+            Self { object_dir, pin_dir, state, settings, tracks, listening, board, teller, watcher };
         half.begin();
         half.settled();
         match half.ensure_complete() {
@@ -76,7 +88,8 @@ impl KernelHalf {
         self.listening = choice::listening(config);
         self.tracks = tracks(config);
         self.follow(&config.appliance.kernel);
-        self.board.name(limits::shown(config));
+        let log = config.appliance.access_log.then_some(config.appliance.log_format);
+        self.board.name(limits::shown(config), log);
         if let State::AtWork(kernel) = &mut self.state
             && let Err(error) = kernel.tighten(&limits::of(config))
         {
@@ -164,6 +177,7 @@ impl KernelHalf {
         // What is dropped stays pinned, and goes on until the others take its place.
         self.state = State::Accept("the programs are started again".to_owned());
         self.state = self.started();
+        self.watch();
         self.settled();
     }
 
@@ -174,6 +188,17 @@ impl KernelHalf {
             State::Accept(_) => {}
         }
         self.state = self.started();
+        self.watch();
+    }
+
+    /// Tells of what the programs at work refuse, and no more of what those before them did.
+    fn watch(&mut self) {
+        self.watcher = None;
+        let State::AtWork(kernel) = &self.state else { return };
+        match Watcher::start(kernel, &self.board, &self.teller) {
+            Ok(watcher) => self.watcher = Some(watcher),
+            Err(error) => tracing::error!("what the kernel refuses is counted and not told: {error:#}"),
+        }
     }
 
     fn started(&self) -> State {
@@ -183,6 +208,7 @@ impl KernelHalf {
                 pin_dir: self.pin_dir.clone(),
                 interfaces,
                 resets_per_second: RESETS_PER_SECOND,
+                events_per_second: EVENTS_PER_SECOND,
                 sources: self.tracks.then_some(SOURCES),
             };
             Kernel::start(&options).map_err(|error| error.to_string())
@@ -278,7 +304,9 @@ mod tests {
         let nowhere = PathBuf::from("/nonexistent");
         let mut config = ir::Gateway::default();
         config.appliance.kernel = settings.clone();
-        KernelHalf::start(Some(nowhere.clone()), nowhere, &config, &Registry::new())
+        let options = proxy::Options { workers: Some(1), ..proxy::Options::default() };
+        let proxy = proxy::Proxy::start(options)?;
+        KernelHalf::start(Some(nowhere.clone()), nowhere, &config, &Registry::new(), proxy.teller())
     }
 
     #[test]

@@ -124,7 +124,8 @@ impl Appliance {
             Options { workers: settings.workers, access_log: access_log::Sink::Stdout, descriptor_cap: None };
         let proxy = Proxy::start(options).context("cannot start the workers")?;
         let pins = places.runtime_dir.join("bpf");
-        let kernel = KernelHalf::start(places.bpf_dir.clone(), pins, &desired.config, proxy.metrics())?;
+        let (object_dir, registry, teller) = (places.bpf_dir.clone(), proxy.metrics(), proxy.teller());
+        let kernel = KernelHalf::start(object_dir, pins, &desired.config, registry, teller)?;
         let shown = Shown::default();
         let mut appliance = Self {
             metrics: ConfigMetrics::new(proxy.metrics()),

@@ -3,6 +3,7 @@
 
 mod counting;
 mod differential;
+mod events;
 mod foreign;
 mod frame;
 mod handshake;

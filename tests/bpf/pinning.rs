@@ -144,6 +144,7 @@ fn what_is_not_ours_is_refused_and_named() {
             pin_dir,
             interfaces: on(&[Hook::Xdp]),
             resets_per_second: MANY,
+            events_per_second: MANY,
             sources: None,
         };
         site.wire.gateway.run(|| Kernel::start(&options)).expect_err("it is refused")

@@ -4,11 +4,16 @@ use std::collections::BTreeMap;
 
 use aya::{
     Ebpf, EbpfLoader, Pod,
-    maps::{Array, HashMap, LpmTrie, PerCpuArray, PerCpuHashMap, PerCpuValues, lpm_trie::Key as NetworkOf},
+    maps::{
+        Array, HashMap, LpmTrie, PerCpuArray, PerCpuHashMap, PerCpuValues, RingBuf,
+        lpm_trie::Key as NetworkOf,
+    },
     programs::{ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp},
     util::nr_cpus,
 };
-use ebpf_common::{Count, Limit, ListenerKey, NetworkKey, QuotaKey, REASONS, Refused, SourceKey, names};
+use ebpf_common::{
+    Count, Desk, Event, Limit, ListenerKey, NetworkKey, QuotaKey, REASONS, Refused, SourceKey, names,
+};
 
 use nix::time::{ClockId, clock_gettime};
 
@@ -27,7 +32,7 @@ macro_rules! pod {
     )*};
 }
 
-pod! { Key(ListenerKey) Quota(QuotaKey) LimitRow(Limit) CountRow([i64; 3]) RefusedRow(Refused) Network(NetworkKey) Source(SourceKey) }
+pod! { Key(ListenerKey) Quota(QuotaKey) LimitRow(Limit) CountRow([i64; 3]) RefusedRow(Refused) DeskRow(Desk) Network(NetworkKey) Source(SourceKey) }
 
 const _: () = assert!(size_of::<Count>() == size_of::<[i64; 3]>());
 
@@ -119,10 +124,15 @@ impl Programs {
 
     /// Likewise, with so many nanoseconds between the resets of a processor.
     pub fn load_paced(interval: u64) -> Option<Self> {
+        Self::load_with(names::RESET_INTERVAL, interval)
+    }
+
+    /// Likewise, with another value of a setting.
+    pub fn load_with(setting: &str, value: u64) -> Option<Self> {
         let file = object::directory()?.join("gateway.bpf.o");
         let mut loader = EbpfLoader::new();
         loader.override_global(names::NETNS, &NETNS, true);
-        loader.override_global(names::RESET_INTERVAL, &interval, true);
+        loader.override_global(setting, &value, true);
         loader.map_max_entries(names::SOURCES, SOURCES).map_max_entries(names::BUCKETS, SOURCES);
         let mut ebpf = loader.load_file(file).expect("the object loads");
         for name in [names::XDP_FRAGS, names::XDP, names::VETH_FRAGS, names::VETH] {
@@ -169,6 +179,24 @@ impl Programs {
     pub fn spent(&mut self, key: SourceKey) {
         let mut buckets: HashMap<_, Source, i64> = self.map(names::BUCKETS);
         buckets.insert(Source(key), NEVER, 0).expect("room");
+    }
+
+    /// What waits in the ring buffer.
+    pub fn events(&mut self) -> Vec<Event> {
+        let mut ring: RingBuf<_> = self.map(names::EVENTS);
+        let mut events = Vec::new();
+        while let Some(item) = ring.next() {
+            events.push(Event::read(&item).expect("an event"));
+        }
+        events
+    }
+
+    /// Refusals that were told of, that were not for the sake of the pace, and that were lost.
+    pub fn told(&mut self) -> [u64; 3] {
+        let desks: PerCpuArray<_, DeskRow> = self.map(names::DESK);
+        let desks = desks.get(&0, 0).expect("a row");
+        let totals = desks.iter().map(|row| row.0.telling.totals());
+        totals.fold([0; 3], |[a, b, c], [d, e, f]| [a + d, b + e, c + f])
     }
 
     /// A quota has become full just now, as the programs are told.

@@ -91,6 +91,7 @@ impl Site {
             pin_dir: self.pins().to_owned(),
             interfaces: on(hooks),
             resets_per_second,
+            events_per_second: MANY,
             sources: SOURCES,
         };
         self.wire.gateway.run(|| Kernel::start(&options))

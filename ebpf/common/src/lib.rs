@@ -6,6 +6,7 @@
 
 mod address;
 mod checksum;
+mod event;
 mod frame;
 mod ip;
 mod listener;
@@ -18,6 +19,7 @@ mod reset;
 mod segment;
 mod verdict;
 
+pub use event::{Desk, Event, Telling, Tier};
 pub use listener::{Limit, ListenerKey};
 pub use pace::Pace;
 pub use packet::{Bytes, Packet};
@@ -60,8 +62,12 @@ pub mod names {
     pub const MARKS: &str = "MARKS";
     /// One number: when a quota last became full, nanoseconds of the monotonic clock; 0: none has.
     pub const FILLED: &str = "FILLED";
-    /// Per processor, one [`Pace`](crate::Pace).
-    pub const PACE: &str = "PACE";
+    /// Per processor, one [`Desk`](crate::Desk).
+    pub const DESK: &str = "DESK";
+    /// Ring buffer of [`Event`](crate::Event)s.
+    pub const EVENTS: &str = "EVENTS";
+    /// Nanoseconds between events of one processor; set before the programs are loaded.
+    pub const EVENT_INTERVAL: &str = "EVENT_INTERVAL";
     /// Nanoseconds between resets of one processor; set before the programs are loaded.
     pub const RESET_INTERVAL: &str = "RESET_INTERVAL";
     /// Cookie of the network namespace that interfaces belong to; set before the programs are loaded.

@@ -16,8 +16,14 @@ impl Pace {
     /// steady pace; 0: any number.
     #[inline(always)]
     pub fn admits(&mut self, now: u64, interval: u64) -> bool {
+        self.admits_ahead(now, interval, BURST)
+    }
+
+    /// Likewise, with room for as many at once as come in `burst` nanoseconds.
+    #[inline(always)]
+    pub(crate) fn admits_ahead(&mut self, now: u64, interval: u64, burst: u64) -> bool {
         let due = if self.due > now { self.due } else { now };
-        if due - now > BURST {
+        if due - now > burst {
             return false;
         }
         self.due = due.saturating_add(interval);

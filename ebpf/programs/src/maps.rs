@@ -3,11 +3,13 @@ use aya_ebpf::{
     btf_maps::SkStorage,
     helpers::generated::bpf_ktime_get_ns,
     macros::{btf_map, map},
-    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, lpm_trie::Key as NetworkOf},
+    maps::{
+        Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf, lpm_trie::Key as NetworkOf,
+    },
 };
 use ebpf_common::{
-    ABI_VERSION, Count, Limit, ListenerKey, Listeners, Mark, NetworkKey, Networks, Pace, QuotaKey,
-    REASONS as REASON_COUNT, Rate, Refused, SourceCount, SourceKey, SourceMark, Sources,
+    ABI_VERSION, Count, Desk, Event, Limit, ListenerKey, Listeners, Mark, NetworkKey, Networks, QuotaKey,
+    REASONS as REASON_COUNT, Rate, Refusal, Refused, SourceCount, SourceKey, SourceMark, Sources, Tier,
 };
 
 /// Listening sockets over all namespaces that share the pins.
@@ -48,7 +50,13 @@ static REASONS: PerCpuArray<u64> = PerCpuArray::with_max_entries(REASON_COUNT, 0
 static FILLED: Array<u64> = Array::with_max_entries(1, 0);
 
 #[map]
-static PACE: PerCpuArray<Pace> = PerCpuArray::with_max_entries(1, 0);
+static DESK: PerCpuArray<Desk> = PerCpuArray::with_max_entries(1, 0);
+
+/// Bytes of events that wait to be read: some 3,600 of them.
+const EVENT_BYTES: u32 = 256 << 10;
+
+#[map]
+static EVENTS: RingBuf = RingBuf::with_byte_size(EVENT_BYTES, 0);
 
 #[btf_map]
 pub(crate) static MARKS: SkStorage<Mark> = SkStorage::new();
@@ -64,14 +72,40 @@ static NETNS: u64 = 0;
 #[unsafe(no_mangle)]
 static RESET_INTERVAL: u64 = 0;
 
+/// Nanoseconds between events of one processor, set by the loader.
+#[unsafe(no_mangle)]
+static EVENT_INTERVAL: u64 = 0;
+
 /// True: this processor may send one more reset now.
 #[inline(always)]
-pub(crate) fn may_answer() -> bool {
-    let Some(pace) = PACE.get_ptr_mut(0) else { return false };
+pub(crate) fn may_answer(now: u64) -> bool {
+    let Some(desk) = DESK.get_ptr_mut(0) else { return false };
     // SAFETY: reads a static; volatile, because the loader writes another value into the object.
     let interval = unsafe { core::ptr::read_volatile(&raw const RESET_INTERVAL) };
     // SAFETY: the value is this processor's own, and a program is not interrupted by itself.
-    unsafe { (*pace).admits(now(), interval) }
+    unsafe { (*desk).answers.admits(now, interval) }
+}
+
+/// Tells of a refused connection, if this processor has not told of too many lately. Whoever reads is not waited for:
+/// what finds no room is counted.
+#[inline(always)]
+pub(crate) fn report(refusal: &Refusal, tier: Tier, now: u64) {
+    let Some(desk) = DESK.get_ptr_mut(0) else { return };
+    // SAFETY: reads a static; volatile, because the loader writes another value into the object.
+    let interval = unsafe { core::ptr::read_volatile(&raw const EVENT_INTERVAL) };
+    // SAFETY: the value is this processor's own, and a program is not interrupted by itself.
+    let telling = unsafe { &mut (*desk).telling };
+    if !telling.admits(now, interval) {
+        return;
+    }
+    match EVENTS.reserve::<Event>(0) {
+        Some(mut room) => {
+            room.write(Event::new(refusal, tier, telling.untold()));
+            room.submit(0);
+            telling.sent();
+        }
+        None => telling.lost(),
+    }
 }
 
 /// Nanoseconds of the monotonic clock.

@@ -6,13 +6,13 @@ use aya_ebpf::{
     macros::classifier,
     programs::TcContext,
 };
-use ebpf_common::{Answer, Opening, RESET_V4, RESET_V6, Refusal, Reset, Verdict, judge};
+use ebpf_common::{Answer, Opening, RESET_V4, RESET_V6, Refusal, Reset, Tier, Verdict, judge};
 
 use crate::{
     atomic::opaque,
     context::Frame,
     handshake::Table,
-    maps::{Maps, count_reason, may_answer, netns, refused},
+    maps::{Maps, count_reason, may_answer, netns, now, refused, report},
 };
 
 /// Bytes of a frame that are made readable: every header that is looked at, IPv6 with a few extensions included.
@@ -46,11 +46,13 @@ fn gateway_tc(context: TcContext) -> i32 {
 
 #[inline(always)]
 fn refuse(context: &TcContext, refusal: &Refusal) -> i32 {
-    let sent = !refusal.silent && may_answer() && answer(context, &refusal.opening).is_some();
+    let now = now();
+    let sent = !refusal.silent && may_answer(now) && answer(context, &refusal.opening).is_some();
     count_reason(refusal.reason.index());
     if let Some(refused) = refused(&refusal.quota) {
         refused.tc().count(refusal.reason, Answer::of(refusal, sent));
     }
+    report(refusal, Tier::Tc, now);
     if !sent {
         return TC_ACT_SHOT;
     }

@@ -4,13 +4,13 @@ use aya_ebpf::{
     macros::xdp,
     programs::XdpContext,
 };
-use ebpf_common::{Answer, Bytes, Opening, Packet, RESET_V4, RESET_V6, Reset, Verdict, judge};
+use ebpf_common::{Answer, Bytes, Opening, Packet, RESET_V4, RESET_V6, Reset, Tier, Verdict, judge};
 
 use crate::{
     atomic::opaque,
     context::Frame,
     handshake::Table,
-    maps::{Maps, count_reason, may_answer, netns, refused},
+    maps::{Maps, count_reason, may_answer, netns, now, refused, report},
 };
 
 #[xdp(frags)]
@@ -75,14 +75,16 @@ fn run(context: &XdpContext, length: fn(&XdpContext) -> usize, send: fn(&XdpCont
             xdp_action::XDP_PASS
         }
         Verdict::Refuse(refusal) => {
+            let now = now();
             let sent = !refusal.silent
-                && may_answer()
+                && may_answer(now)
                 && answer(context, &refusal.opening, length(context)).is_some();
             let became = Answer::of(&refusal, sent);
             count_reason(refusal.reason.index());
             if let Some(refused) = refused(&refusal.quota) {
                 refused.xdp().count(refusal.reason, became);
             }
+            report(&refusal, Tier::Xdp, now);
             if sent { send(context) } else { xdp_action::XDP_DROP }
         }
     }

@@ -3,8 +3,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use bpf::{Counters, QuotaId, Refusals};
-use ir::{ListenerId, PolicyName};
+use bpf::{Counters, QuotaId, Refusals, Told};
+use ir::{AccessLogFormat, ListenerId, PolicyName};
 use prometheus::Registry;
 use proxy::metrics::{KernelMetrics, KernelReading, KernelRefusals};
 
@@ -22,6 +22,23 @@ struct Shown {
     names: BTreeMap<QuotaId, Names>,
     tally: Tally,
     unanswered: Tally,
+    /// How lines of the access log look; `None`: there is none.
+    log: Option<AccessLogFormat>,
+    lines: Lines,
+}
+
+/// What the access log says of refusals: those of all programs so far, that are started anew now and then.
+#[derive(Debug, Default)]
+struct Lines {
+    /// Events with a line.
+    told: u64,
+    /// Events without.
+    untold: u64,
+    /// Counted by the programs at work, when they were last looked at.
+    seen: Told,
+    /// By all of them: not told of, and lost.
+    not_told: u64,
+    lost: u64,
 }
 
 /// Refusals by listener: the rows in the kernel come and go with addresses and restarts of the kernel half, a
@@ -41,8 +58,8 @@ impl Board {
         board
     }
 
-    /// What each quota is shown under from now on.
-    pub(super) fn name(&self, names: BTreeMap<QuotaId, Names>) {
+    /// What each quota is shown under from now on, and how lines of the access log look, if there is one.
+    pub(super) fn name(&self, names: BTreeMap<QuotaId, Names>, log: Option<AccessLogFormat>) {
         let mut shown = self.shown();
         shown.settle();
         let is_known = |listener: &ListenerId| names.values().any(|known| known.listener == *listener);
@@ -52,7 +69,7 @@ impl Board {
                 |known: &Names| known.listener == *listener && known.policy(reason) == policy.as_ref();
             names.values().any(is_known)
         });
-        shown.names = names;
+        (shown.names, shown.log) = (names, log);
     }
 
     /// What is at work from now on. True: that is something else than before.
@@ -64,11 +81,28 @@ impl Board {
     ) -> bool {
         let mut shown = self.shown();
         shown.settle();
+        let is_same = |a: &Counters| counters.as_ref().is_some_and(|b| a.is_of(b));
+        if !shown.counters.as_ref().is_some_and(is_same) {
+            shown.lines.seen = Told::default();
+        }
         shown.counters = counters;
         shown.tiers = tiers;
         let changed = shown.line != line;
         line.clone_into(&mut shown.line);
         changed
+    }
+
+    /// What a quota is shown under, and how lines of the access log look.
+    pub(super) fn names(&self, quota: QuotaId) -> Option<(Names, Option<AccessLogFormat>)> {
+        let shown = self.shown();
+        Some((shown.names.get(&quota)?.clone(), shown.log))
+    }
+
+    /// Counts an event by whether it has its line.
+    pub(super) fn told(&self, told: bool) {
+        let lines = &mut self.shown().lines;
+        let count = if told { &mut lines.told } else { &mut lines.untold };
+        *count += 1;
     }
 
     /// Takes over what was counted so far, before rows are removed.
@@ -86,6 +120,7 @@ impl Shown {
         let Some(counters) = &self.counters else { return };
         self.tally.add(&counters.refused(), &self.names);
         self.unanswered.add(&counters.unanswered(), &self.names);
+        self.lines.add(counters.told());
     }
 
     fn reading(&mut self) -> KernelReading {
@@ -106,13 +141,26 @@ impl Shown {
             .filter_map(|(quota, open)| Some((self.names.get(&quota)?.listener.clone(), open)));
         KernelReading {
             refused: refused.collect(),
-            told: Vec::new(),
+            told: self.lines.outcomes(),
             unanswered: unanswered.collect(),
             sources_evicted: self.counters.as_ref().map(Counters::evicted).unwrap_or_default(),
             open: open.collect(),
             unread: self.counters.as_ref().map(Counters::unread).unwrap_or_default(),
             tiers: self.tiers.clone(),
         }
+    }
+}
+
+impl Lines {
+    fn add(&mut self, now: Told) {
+        let before = std::mem::replace(&mut self.seen, now);
+        self.not_told += now.not_told.saturating_sub(before.not_told);
+        self.lost += now.lost.saturating_sub(before.lost);
+    }
+
+    fn outcomes(&self) -> Vec<(&'static str, u64)> {
+        let Self { told, untold, seen: _, not_told, lost } = self;
+        vec![("told", *told), ("not_told", not_told + untold), ("lost", *lost)]
     }
 }
 
@@ -134,6 +182,20 @@ mod tests {
     use ir::PolicyNames;
 
     use super::*;
+
+    #[test]
+    fn outcomes_rise_over_programs_that_are_started_anew() {
+        let board = Board(Arc::default());
+        let mut shown = board.shown();
+        shown.lines.add(Told { told: 5, not_told: 3, lost: 1 });
+        shown.lines.add(Told { told: 6, not_told: 4, lost: 1 });
+        drop(shown);
+        // Other programs, or none.
+        board.show(None, Vec::new(), "accept");
+        board.shown().lines.add(Told { told: 9, not_told: 9, lost: 9 });
+        [true, true, false].into_iter().for_each(|told| board.told(told));
+        assert_eq!(board.shown().lines.outcomes(), [("told", 2), ("not_told", 14), ("lost", 10)]);
+    }
 
     #[test]
     fn totals_rise_over_rows_that_come_and_go() {

@@ -1,13 +1,16 @@
 use std::{collections::BTreeMap, sync::Arc};
 
-use aya::maps::{HashMap, MapData, PerCpuArray, PerCpuHashMap};
+use aya::{
+    Ebpf,
+    maps::{HashMap, MapData, PerCpuArray, PerCpuHashMap},
+};
 use ebpf_common::{Answers, EVICTED, QuotaKey, Unread, names};
 
 use crate::{
-    Error, Tier,
+    Error, Tier, Told, events,
     limits::QuotaId,
     pins::Pins,
-    row::{CountRow, Quota, RefusedRow},
+    row::{CountRow, DeskRow, Quota, RefusedRow},
     rows::{failed, pinned},
 };
 
@@ -21,6 +24,7 @@ struct Maps {
     counts: HashMap<MapData, Quota, CountRow>,
     refused: PerCpuHashMap<MapData, Quota, RefusedRow>,
     reasons: PerCpuArray<MapData, u64>,
+    desk: PerCpuArray<MapData, DeskRow>,
 }
 
 /// Connections that were refused for one quota, since its row was made. Rows outlive a crash.
@@ -37,13 +41,14 @@ pub struct Refusals {
 }
 
 impl Counters {
-    /// Opens the pinned maps.
-    pub(crate) fn open(pins: &Pins, netns: u64) -> Result<Self, Error> {
+    /// Opens the pinned maps, and those of loaded programs.
+    pub(crate) fn open(pins: &Pins, programs: &Ebpf, netns: u64) -> Result<Self, Error> {
         Ok(Self(Arc::new(Maps {
             netns,
             counts: pinned(pins, names::COUNTS)?.try_into().map_err(failed("open", names::COUNTS))?,
             refused: pinned(pins, names::REFUSED)?.try_into().map_err(failed("open", names::REFUSED))?,
             reasons: pinned(pins, names::REASONS)?.try_into().map_err(failed("open", names::REASONS))?,
+            desk: events::desk(programs)?,
         })))
     }
 
@@ -86,6 +91,20 @@ impl Counters {
     pub fn open_of(&self, quota: QuotaId) -> Option<u64> {
         let row = self.0.counts.get(&Quota(QuotaKey::new(self.0.netns, quota.0)), 0).ok()?;
         Some(row.0.open().max(0).unsigned_abs())
+    }
+
+    /// True: both read what the same programs count.
+    pub fn is_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Refusals by whether they were told of.
+    pub fn told(&self) -> Told {
+        let Ok(desks) = self.0.desk.get(&0, 0) else { return Told::default() };
+        let totals = desks.iter().map(|DeskRow(desk)| desk.telling.totals());
+        let [told, not_told, lost] =
+            totals.fold([0; 3], |[a, b, c], [d, e, f]: [u64; 3]| [a + d, b + e, c + f]);
+        Told { told, not_told, lost }
     }
 
     /// Frames that were let through unjudged, by reason: `fragment`, `malformed`, `too_deep`.

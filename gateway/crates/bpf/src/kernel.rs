@@ -4,7 +4,7 @@ use aya::{Ebpf, EbpfLoader, programs::SockOps};
 use ebpf_common::names;
 
 use crate::{
-    Error,
+    Error, Events,
     counters::Counters,
     counting,
     interface::{self, Attached, Interfaces, Tier},
@@ -26,6 +26,8 @@ pub struct Options {
     pub interfaces: Interfaces,
     /// Most resets that a processor sends in a second; further segments are refused without an answer.
     pub resets_per_second: NonZeroU32,
+    /// Most refusals that a processor tells of in a second, after as many at once; the others are counted.
+    pub events_per_second: NonZeroU32,
     /// Addresses and networks that connections can be counted by, over all policies; the kernel takes some 150 bytes for
     /// each when the programs start, and the one that was seen last the longest ago makes room. `None`: none can, as long
     /// as no policy asks for it.
@@ -54,8 +56,10 @@ impl Kernel {
         let netns = netns::cookie()?;
         let mut loader = EbpfLoader::new();
         loader.override_global(names::NETNS, &netns, true);
-        let interval = 1_000_000_000 / u64::from(options.resets_per_second.get());
-        loader.override_global(names::RESET_INTERVAL, &interval, true);
+        let interval = |per_second: NonZeroU32| 1_000_000_000 / u64::from(per_second.get());
+        let (resets, events) = (interval(options.resets_per_second), interval(options.events_per_second));
+        loader.override_global(names::RESET_INTERVAL, &resets, true);
+        loader.override_global(names::EVENT_INTERVAL, &events, true);
         for (name, room) in [(names::SOURCES, options.sources), (names::BUCKETS, options.sources.map(half))] {
             let room = room.map_or(1, NonZeroU32::get);
             // What an earlier process has left is as good if it is as large, and knows who is connected.
@@ -70,7 +74,7 @@ impl Kernel {
         }
         let mut programs = loader.load(&object.bytes).map_err(load_error)?;
         let rows = Rows::open(&pins, netns)?;
-        let counters = Counters::open(&pins, netns)?;
+        let counters = Counters::open(&pins, &programs, netns)?;
         pins.remove_other_versions();
         counting::attach(counting_program(&mut programs)?, &pins)?;
         let wanted = Interfaces::default();
@@ -137,6 +141,11 @@ impl Kernel {
     /// What the programs count.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// What the programs tell of. One at a time reads.
+    pub fn events(&self) -> Result<Events, Error> {
+        Events::open(&self.programs)
     }
 
     /// Ends it: nothing is refused or counted any more, and no pin is left.

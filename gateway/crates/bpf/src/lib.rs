@@ -9,6 +9,7 @@ mod counters;
 mod counting;
 mod driver;
 mod error;
+mod events;
 mod interface;
 mod kernel;
 mod limits;
@@ -22,6 +23,7 @@ mod rows;
 
 pub use counters::{Counters, Refusals};
 pub use error::Error;
+pub use events::{Events, RefusedSegment, Told};
 pub use interface::{Hook, Interfaces, Tier};
 pub use kernel::{Kernel, Options};
 pub use limits::{Limit, Limits, QuotaId};

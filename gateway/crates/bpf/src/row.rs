@@ -1,7 +1,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use aya::Pod;
-use ebpf_common::{Count, Limit, ListenerKey, NetworkKey, QuotaKey, Refused};
+use ebpf_common::{Count, Desk, Limit, ListenerKey, NetworkKey, QuotaKey, Refused};
 
 /// What crosses into the kernel, in aya's terms.
 macro_rules! row {
@@ -40,6 +40,11 @@ row!(
 row!(
     /// A network of a set.
     Network(NetworkKey)
+);
+
+row!(
+    /// What one processor does at a steady pace.
+    DeskRow(Desk)
 );
 
 impl Key {

@@ -11,6 +11,7 @@ use crate::{
 
 /// The way for those who refuse elsewhere than in the proxy to tell of it. To be dropped before the process ends: the
 /// last lines of the access log are waited for once nobody can write more.
+#[derive(Clone)]
 pub struct Teller {
     carry: Arc<Carry>,
     writer: Writer,

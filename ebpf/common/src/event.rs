@@ -1,0 +1,202 @@
+use crate::{DropReason, Pace, Refusal, address::Address};
+
+/// A refused connection as user space is told of it, through a ring buffer.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    quota: u64,
+    not_told: u64,
+    source: Address,
+    destination: Address,
+    ports: [u16; 2],
+    reason: u32,
+    tier: u32,
+    padding: u32,
+}
+
+const _: () = assert!(size_of::<Event>() == 64);
+
+/// Where in the kernel a connection is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Tier {
+    /// Before the network stack.
+    Xdp = 0,
+    /// At its entrance.
+    Tc = 1,
+}
+
+impl Tier {
+    /// Every tier, by its number.
+    pub const ALL: [Self; 2] = [Self::Xdp, Self::Tc];
+
+    /// As metrics and logs name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Xdp => "xdp",
+            Self::Tc => "tc",
+        }
+    }
+}
+
+impl Event {
+    /// Of a refused connection. `not_told`: refusals of the same processor since the last that it has told of.
+    #[inline(always)]
+    pub const fn new(refusal: &Refusal, tier: Tier, not_told: u64) -> Self {
+        let opening = &refusal.opening;
+        Self {
+            quota: refusal.quota.id(),
+            not_told,
+            source: opening.source,
+            destination: opening.destination,
+            ports: [opening.ports.0, opening.ports.1],
+            reason: refusal.reason.index(),
+            tier: tier as u32,
+            padding: 0,
+        }
+    }
+
+    /// From what the ring buffer holds. `None`: these are other bytes.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; size_of::<Self>()] = bytes.try_into().ok()?;
+        let word = |at: usize| Some(u64::from_ne_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+        let half = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+        let port = |at: usize| Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
+        let address = |at: usize| Some(Address::new(bytes.get(at..at + 16)?.try_into().ok()?));
+        Some(Self {
+            quota: word(0)?,
+            not_told: word(8)?,
+            source: address(16)?,
+            destination: address(32)?,
+            ports: [port(48)?, port(50)?],
+            reason: half(52)?,
+            tier: half(56)?,
+            padding: half(60)?,
+        })
+    }
+
+    /// The id of the [`QuotaKey`](crate::QuotaKey) that it is counted for.
+    pub const fn quota(&self) -> u64 {
+        self.quota
+    }
+
+    /// Refusals of the same processor before it, since the last that was told of.
+    pub const fn not_told(&self) -> u64 {
+        self.not_told
+    }
+
+    /// Who has called: address, IPv4 in IPv6's form, and port.
+    pub const fn source(&self) -> ([u8; 16], u16) {
+        (self.source.bytes(), u16::from_be(self.ports[0]))
+    }
+
+    /// Where: likewise.
+    pub const fn destination(&self) -> ([u8; 16], u16) {
+        (self.destination.bytes(), u16::from_be(self.ports[1]))
+    }
+
+    /// Why. `None`: it is another version's.
+    pub fn reason(&self) -> Option<DropReason> {
+        DropReason::ALL.into_iter().find(|reason| reason.index() == self.reason)
+    }
+
+    /// Where it was refused. `None`: it is another version's.
+    pub fn tier(&self) -> Option<Tier> {
+        Tier::ALL.into_iter().find(|tier| *tier as u32 == self.tier)
+    }
+}
+
+/// Which of its refusals a processor tells of: as many as a steady pace admits. The others are counted.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Telling {
+    pace: Pace,
+    /// Since the last that was told.
+    untold: u64,
+    told: u64,
+    not_told: u64,
+    lost: u64,
+}
+
+const _: () = assert!(size_of::<Telling>() == 40);
+
+/// How far ahead of their pace events may be, nanoseconds: a second's worth at once.
+const BURST: u64 = 1_000_000_000;
+
+impl Telling {
+    /// True: a refusal is to be told of now. `interval`: nanoseconds from one to the next at a steady pace; 0: each is.
+    #[inline(always)]
+    pub fn admits(&mut self, now: u64, interval: u64) -> bool {
+        let admitted = self.pace.admits_ahead(now, interval, BURST);
+        if !admitted {
+            self.untold = self.untold.wrapping_add(1);
+            self.not_told = self.not_told.wrapping_add(1);
+        }
+        admitted
+    }
+
+    /// How many were refused since the last that was told of.
+    #[inline(always)]
+    pub const fn untold(&self) -> u64 {
+        self.untold
+    }
+
+    /// One that was admitted is told of.
+    #[inline(always)]
+    pub fn sent(&mut self) {
+        self.untold = 0;
+        self.told = self.told.wrapping_add(1);
+    }
+
+    /// One that was admitted is not: nobody reads, or not fast enough.
+    #[inline(always)]
+    pub fn lost(&mut self) {
+        self.untold = self.untold.wrapping_add(1);
+        self.lost = self.lost.wrapping_add(1);
+    }
+
+    /// Refusals that were told of, those that were not for the sake of the pace, and those that were lost.
+    pub const fn totals(&self) -> [u64; 3] {
+        [self.told, self.not_told, self.lost]
+    }
+}
+
+/// What a processor does at a steady pace.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Desk {
+    /// Answering.
+    pub answers: Pace,
+    /// Telling of what it refuses.
+    pub telling: Telling,
+}
+
+const _: () = assert!(size_of::<Desk>() == 48);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_is_told_of_or_counted() {
+        let mut telling = Telling::default();
+        let (mut told, mut weight) = (0_u64, 0);
+        for number in 0..10_000_u64 {
+            // Ten times as fast as the pace.
+            if !telling.admits(number * 1_000_000, 10_000_000) {
+                continue;
+            }
+            if number % 100 < 5 {
+                telling.lost();
+            } else {
+                weight += telling.untold() + 1;
+                told += 1;
+                telling.sent();
+            }
+        }
+        let [sent, not_told, lost] = telling.totals();
+        assert_eq!((sent, sent + not_told + lost), (told, 10_000));
+        assert_eq!(weight + telling.untold(), 10_000, "each event stands for those before it");
+        assert!(lost > 0 && (1_000..1_200).contains(&(sent + lost)), "{sent} and {lost}");
+    }
+}
