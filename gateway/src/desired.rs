@@ -5,7 +5,7 @@ mod memory;
 use std::path::{Path, PathBuf};
 
 use manifest::{Diagnostic, Loader, ManifestSet};
-use translate::{EffectiveLimit, HostFacts, Translation, translate};
+use translate::{EffectiveLimit, HostFacts, Origins, Translation, translate};
 
 use crate::{
     digest::{BEING_WRITTEN, Cache, Digests},
@@ -26,6 +26,8 @@ pub(crate) struct Desired {
     pub(crate) statuses: Vec<ObjectStatus>,
     /// What decides which connections are served.
     pub(crate) limits: Vec<EffectiveLimit>,
+    /// Who has set the rest that a connection meets.
+    pub(crate) origins: Origins,
     /// What is wrong with the files.
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
@@ -81,8 +83,8 @@ impl Source {
         });
         self.files = Some(files.clone());
         let facts = HostFacts { addresses: host::addresses() };
-        let Translated { config, statuses, limits, diagnostics } = translated(&set, &facts);
-        Desired { files, config, statuses, limits, diagnostics }
+        let Translated { config, statuses, limits, origins, diagnostics } = translated(&set, &facts);
+        Desired { files, config, statuses, limits, origins, diagnostics }
     }
 }
 
@@ -95,6 +97,8 @@ pub(crate) struct Translated {
     pub(crate) statuses: Vec<ObjectStatus>,
     /// What decides which connections are served.
     pub(crate) limits: Vec<EffectiveLimit>,
+    /// Who has set the rest that a connection meets.
+    pub(crate) origins: Origins,
     /// What is wrong with the files, those of the loader included.
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
@@ -106,11 +110,12 @@ pub(crate) fn check(paths: &[PathBuf]) -> Translated {
 }
 
 fn translated(set: &ManifestSet, facts: &HostFacts) -> Translated {
-    let Translation { gateway, statuses, limits, diagnostics } = translate(set, facts);
+    let Translation { gateway, statuses, limits, origins, diagnostics } = translate(set, facts);
     Translated {
         config: gateway,
         statuses: statuses.into_iter().map(ObjectStatus::from).collect(),
         limits,
+        origins,
         diagnostics,
     }
 }

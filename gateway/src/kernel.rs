@@ -5,6 +5,7 @@ mod board;
 mod choice;
 mod limits;
 mod policy;
+mod view;
 mod watcher;
 
 use std::{collections::BTreeSet, net::IpAddr, num::NonZeroU32, path::PathBuf};
@@ -16,6 +17,8 @@ use prometheus::Registry;
 use proxy::Teller;
 
 use board::Board;
+pub(crate) use limits::{drops, most, refuses};
+pub(crate) use view::View;
 use watcher::Watcher;
 
 use crate::host;
@@ -116,6 +119,11 @@ impl KernelHalf {
             self.settled();
         }
         before != self.line()
+    }
+
+    /// What it does at any moment, for who explains it.
+    pub(crate) fn view(&self) -> View {
+        View::new(&self.board)
     }
 
     /// In one line: the tier of each interface, or why there is none.

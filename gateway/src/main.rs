@@ -5,6 +5,7 @@ mod cli;
 mod clock;
 mod desired;
 mod digest;
+mod explain;
 mod host;
 mod kernel;
 mod lock;

@@ -7,12 +7,20 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use manifest::Diagnostic;
+use proxy::Explainer;
 use serde::{Deserialize, Serialize};
-use translate::EffectiveLimit;
+use translate::{EffectiveLimit, Origins};
 
-use crate::{digest::Digests, lock::Lock, status_store::ObjectStatus, whole_file};
+use crate::{
+    digest::Digests,
+    explain::{Answer, Asked, Context, Running},
+    kernel,
+    lock::Lock,
+    status_store::ObjectStatus,
+    whole_file,
+};
 
 const NAME: &str = "state.json";
 
@@ -151,6 +159,32 @@ pub(crate) struct Published {
     pub(crate) config: Arc<ir::Gateway>,
     /// The objects' statuses.
     pub(crate) statuses: Vec<ObjectStatus>,
+    /// Who has set which limit.
+    pub(crate) limits: Vec<EffectiveLimit>,
+    /// And the rest that a connection meets.
+    pub(crate) origins: Origins,
+    /// Knows what would become of a connection.
+    pub(crate) explainer: Explainer,
+    /// What the kernel half does.
+    pub(crate) kernel: kernel::View,
+}
+
+impl Published {
+    /// What would become of a connection. `None`: another configuration has come into force meanwhile.
+    pub(crate) fn explain(&self, asked: &Asked) -> Option<Answer> {
+        let running = Running {
+            generation: self.state.generation,
+            listeners: &self.state.listeners,
+            kernel: &self.kernel,
+        };
+        let context = Context {
+            config: &self.config,
+            limits: &self.limits,
+            origins: &self.origins,
+            running: Some(running),
+        };
+        Some(context.answer(asked, &self.explainer.explain(&asked.0)?))
+    }
 }
 
 /// Where the reload loop puts what it has published, and the admin page finds it.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
+    explain::{Asked, Misread},
     published::{Published, Shown},
     refused::{ROWS, Refused},
 };
@@ -27,6 +28,7 @@ const INDEX: &str = "/metrics      Prometheus text
 /readyz       200 once a configuration is published
 /status       what is in force: listeners, objects and their conditions, diagnostics; who is refused
 /refused      connections that were refused: by policy, and the sources that are refused most (?rows=20)
+/explain      what would become of a connection (?from=ADDR:PORT&to=ADDR:PORT[&source=ADDR:PORT][&name=SERVER])
 /config_dump  the configuration after translation; keys and credentials left out
 ";
 
@@ -46,11 +48,12 @@ impl Pages {
             "/healthz" => text(StatusCode::OK, "ok\n"),
             "/readyz" => match self.shown.latest() {
                 Some(_) => text(StatusCode::OK, "ready\n"),
-                None => text(StatusCode::SERVICE_UNAVAILABLE, "no configuration is published yet\n"),
+                None => unpublished(),
             },
             "/metrics" => self.metrics(),
             "/status" => self.document(|published| self.status(published)),
             "/refused" => self.refused(uri),
+            "/explain" => self.explain(uri),
             "/config_dump" => self.document(config_dump),
             _ => text(StatusCode::NOT_FOUND, INDEX),
         }
@@ -73,17 +76,34 @@ impl Pages {
         }
     }
 
+    /// `from` and `to`, and if there are, `source` of a PROXY header and server `name`.
+    fn explain(&self, uri: &Uri) -> Response<Full<Bytes>> {
+        let text_of = |name| query(uri, name).unwrap_or_default();
+        let (source, name) = (query(uri, "source"), query(uri, "name"));
+        let asked = match Asked::parse(text_of("from"), text_of("to"), source, name) {
+            Ok(asked) => asked,
+            Err(Misread(message)) => return text(StatusCode::BAD_REQUEST, &format!("{message}\n")),
+        };
+        let Some(published) = self.shown.latest() else { return unpublished() };
+        match published.explain(&asked) {
+            Some(answer) => json_page(&answer),
+            None => text(StatusCode::SERVICE_UNAVAILABLE, "the configuration is being changed; ask again\n"),
+        }
+    }
+
     fn status(&self, published: &Published) -> Value {
         let refused = Refused::read(&self.registry, &self.sources, ROWS);
         json!({ "state": published.state, "objects": published.statuses, "refused": refused })
     }
 
     fn document(&self, make: impl FnOnce(&Published) -> Value) -> Response<Full<Bytes>> {
-        let Some(published) = self.shown.latest() else {
-            return text(StatusCode::SERVICE_UNAVAILABLE, "no configuration is published yet\n");
-        };
+        let Some(published) = self.shown.latest() else { return unpublished() };
         json_page(&make(&published))
     }
+}
+
+fn unpublished() -> Response<Full<Bytes>> {
+    text(StatusCode::SERVICE_UNAVAILABLE, "no configuration is published yet\n")
 }
 
 fn json_page(content: &impl Serialize) -> Response<Full<Bytes>> {
@@ -160,9 +180,19 @@ mod tests {
         let pages = Pages { registry, shown: Shown::default(), sources };
         let status =
             |method: &Method, path: &str| pages.answer(method, &path.parse().unwrap()).status().as_u16();
-        let answers = ["/healthz", "/readyz", "/metrics", "/status", "/config_dump", "/x", "/refused?rows=x"]
-            .map(|path| status(&Method::GET, path));
-        assert_eq!(answers, [200, 503, 200, 503, 503, 404, 400]);
+        let answers = [
+            "/healthz",
+            "/readyz",
+            "/metrics",
+            "/status",
+            "/config_dump",
+            "/x",
+            "/refused?rows=x",
+            "/explain",
+        ]
+        .map(|path| status(&Method::GET, path));
+        assert_eq!(answers, [200, 503, 200, 503, 503, 404, 400, 400]);
+        assert_eq!(status(&Method::GET, "/explain?from=192.0.2.9&to=192.0.2.1:80"), 503);
         assert_eq!(["/refused", "/refused?rows=5"].map(|path| status(&Method::GET, path)), [200, 200]);
         assert_eq!(status(&Method::POST, "/healthz"), 405);
     }

@@ -2,6 +2,7 @@
 
 mod check;
 mod condition;
+mod explain;
 mod fields;
 mod run;
 mod status;
@@ -29,6 +30,7 @@ enum Command {
     Check(check::Check),
     Status(status::Status),
     Fields(fields::Fields),
+    Explain(explain::Explain),
 }
 
 /// How a command prints what it has found.
@@ -50,6 +52,7 @@ impl Cli {
             Command::Check(check) => check.run(),
             Command::Status(status) => status.run(),
             Command::Fields(fields) => fields.run(),
+            Command::Explain(explain) => explain.run(),
         }
     }
 }

@@ -98,6 +98,16 @@ impl Board {
         Some((shown.names.get(&quota)?.clone(), shown.log))
     }
 
+    /// What enforces limits on each interface.
+    pub(super) fn tiers(&self) -> Vec<(String, &'static str)> {
+        self.shown().tiers.clone()
+    }
+
+    /// Connections of a quota that the kernel counts at this moment; `None`: it does not.
+    pub(super) fn open(&self, quota: QuotaId) -> Option<u64> {
+        self.shown().counters.as_ref()?.open_of(quota)
+    }
+
     /// Counts an event by whether it has its line.
     pub(super) fn told(&self, told: bool) {
         let lines = &mut self.shown().lines;

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use bpf::{Limit, Limits, QuotaId};
-use ir::{Bind, ListenerId, PolicyName, PolicyNames, Protocol, Transport};
+use ir::{Bind, ListenerId, PolicyName, PolicyNames, Protocol, SourceKey, Transport};
 
 use super::policy;
 
@@ -57,13 +57,38 @@ pub(super) fn shown(config: &ir::Gateway) -> BTreeMap<QuotaId, Shown> {
     config.binds.iter().filter_map(of).collect()
 }
 
-fn quota(bind: &Bind) -> QuotaId {
+pub(super) fn quota(bind: &Bind) -> QuotaId {
     QuotaId::of(&bind.id.0)
 }
 
-/// Clear-text listeners of a port share the first one's count and limit. Which TLS listener a connection is for is
+/// True: the kernel refuses connections to this port for this reason, as metrics name it.
+pub(crate) fn refuses(bind: &Bind, reason: &str) -> bool {
+    if reason == "over_connection_limit" {
+        return most(bind).is_some();
+    }
+    let Some(policy) = policy::of(bind) else { return false };
+    let rules = bind.listeners.first().and_then(|listener| listener.connection.as_deref());
+    let lists = rules.map(|rules| &rules.networks).filter(|networks| networks.key == SourceKey::Peer);
+    match reason {
+        "source_denied" => lists.is_some_and(|networks| !networks.deny.is_empty()),
+        "source_not_allowed" => lists.is_some_and(|networks| !networks.allow.is_empty()),
+        "over_source_limit" => policy.per_source.is_some(),
+        "over_prefix_limit" => policy.per_prefix.is_some(),
+        "over_source_rate" => policy.source_rate.is_some(),
+        "over_listener_rate" => policy.listener_rate.is_some(),
+        _ => false,
+    }
+}
+
+/// True: what the kernel refuses at this port for this reason gets no answer.
+pub(crate) fn drops(bind: &Bind, reason: &str) -> bool {
+    reason != "over_connection_limit" && policy::of(bind).is_some_and(|policy| policy.drop)
+}
+
+/// The number of connections at which the kernel refuses more at this port; `None`: it does not. Clear-text listeners of
+/// a port share the first one's count and limit. Which TLS listener a connection is for is
 /// known only later: the kernel lets in what all of them together may have, if all have a limit.
-fn most(bind: &Bind) -> Option<u64> {
+pub(crate) fn most(bind: &Bind) -> Option<u64> {
     // Who is over a limit with a delay is held, which the kernel cannot: it lets everybody in.
     let limit = |listener: &std::sync::Arc<ir::Listener>| {
         let limit = listener.client.connection.limit.filter(|limit| limit.close_delay.is_none());

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use ir::SocketKey;
 use proxy::Prepared;
+use translate::{EffectiveLimit, Origins};
 
 use super::Appliance;
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
 impl Appliance {
     /// Builds, binds, publishes and only then tells of it.
     pub(super) fn put_in_force(&mut self, desired: Desired) {
-        let Desired { files, mut config, mut statuses, limits, diagnostics } = desired;
+        let Desired { files, mut config, mut statuses, limits, origins, diagnostics } = desired;
         self.overrides.lay_over(&mut config.appliance);
         if self.generation > 0 {
             self.say_what_needs_a_restart(&config.appliance);
@@ -44,7 +45,7 @@ impl Appliance {
             files,
             diagnostics: diagnostics.iter().map(DiagnosticLine::from).collect(),
         };
-        self.show(state, statuses);
+        self.show(state, statuses, limits, origins);
         self.source.remember();
     }
 
@@ -75,11 +76,13 @@ impl Appliance {
         tracing::info!(generation = self.generation, listening = addresses.join(" "), "published");
     }
 
-    fn show(&self, state: State, statuses: Vec<ObjectStatus>) {
+    fn show(&self, state: State, statuses: Vec<ObjectStatus>, limits: Vec<EffectiveLimit>, origins: Origins) {
         if let Err(error) = state.write(&self.places.runtime_dir) {
             tracing::error!(%error, "cannot write what is in force to the runtime directory");
         }
-        self.shown.put(Published { state, config: Arc::clone(&self.config), statuses });
+        let (config, explainer) = (Arc::clone(&self.config), self.proxy.explainer());
+        let kernel = self.kernel.view();
+        self.shown.put(Published { state, config, statuses, limits, origins, explainer, kernel });
     }
 
     fn is_unbound(&self, key: &SocketKey) -> bool {

@@ -15,10 +15,12 @@ mod attach;
 mod build;
 mod index;
 mod limits;
+mod origins;
 mod report;
 mod status;
 mod translation;
 
 pub use limits::EffectiveLimit;
+pub use origins::{Origins, Setting};
 pub use status::{ObjectStatus, Statuses};
 pub use translation::{HostFacts, Translation, translate};

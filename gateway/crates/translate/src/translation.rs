@@ -7,6 +7,7 @@ use crate::{
     build::{ClientPolicies, ConnectionPolicies, Governing, Upstreams, appliances, backends, binds, rules},
     index::Index,
     limits::EffectiveLimit,
+    origins::Origins,
     report::Report,
     status::{Findings, Statuses, documents},
 };
@@ -36,6 +37,8 @@ pub struct Translation {
     pub statuses: Statuses,
     /// What decides which connections are served, by listener, and who has said so.
     pub limits: Vec<EffectiveLimit>,
+    /// Where the rest was set that a connection meets.
+    pub origins: Origins,
     /// What is wrong, or worth knowing, the loader's diagnostics included. Sorted by file and place.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -64,6 +67,7 @@ pub fn translate(set: &ManifestSet, facts: &HostFacts) -> Translation {
     };
     let binds = binds(&gateways, &mut governing, &routes, &rules, &mut report);
     let limits = governing.limits(&gateways);
+    let origins = Origins::new(&appliances, &gateways, &governing);
 
     let backends = backends(set);
     let statuses = documents(&Findings {
@@ -79,5 +83,5 @@ pub fn translate(set: &ManifestSet, facts: &HostFacts) -> Translation {
         appliances: &appliances,
     });
     let diagnostics = report.finish(set.diagnostics.clone());
-    Translation { gateway: ir::Gateway { appliance, binds }, statuses, limits, diagnostics }
+    Translation { gateway: ir::Gateway { appliance, binds }, statuses, limits, origins, diagnostics }
 }

@@ -136,6 +136,14 @@ impl Gate {
         self.walk(stage, address, &mut Looking { state: &self.state, found, now })
     }
 
+    /// True: there is something to be exempt from.
+    fn has_limits_at(&self, stage: Stage) -> bool {
+        let ConnectionRules { per_source, per_prefix, source_rate, listener_rate, .. } = &*self.rules;
+        let rates = [source_rate, listener_rate].into_iter().flatten().map(|rate| rate.key);
+        let limits = per_source.iter().map(|limit| limit.key).chain(per_prefix.iter().map(|limit| limit.key));
+        rates.chain(limits).any(|key| Stage::of(key) == stage)
+    }
+
     /// The checks of a stage in their order, in earnest or not.
     fn walk(&self, stage: Stage, address: IpAddr, books: &mut impl Books) -> Result<(), Refusal> {
         let is_due = |key: SourceKey| Stage::of(key) == stage;
@@ -156,7 +164,9 @@ impl Gate {
             }
         }
         if let Some(network) = self.exempt.find(address) {
-            books.found(Check::Exempt { address, network });
+            if self.has_limits_at(stage) {
+                books.found(Check::Exempt { address, network });
+            }
             return Ok(());
         }
         let owner = self.state.owner;

@@ -143,7 +143,7 @@ impl Governing<'_, '_> {
 }
 
 /// `namespace/gateway/listener`.
-pub(super) fn listener_id(gateway: &GatewayState<'_>, name: &str) -> ListenerId {
+pub(crate) fn listener_id(gateway: &GatewayState<'_>, name: &str) -> ListenerId {
     let (namespace, gateway) = gateway.key();
     ListenerId(format!("{namespace}/{gateway}/{name}").into())
 }

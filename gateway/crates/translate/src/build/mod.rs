@@ -17,6 +17,6 @@ pub(crate) use backends::{BackendState, Upstreams, backends};
 pub(crate) use binds::binds;
 pub(crate) use client::{ClientPolicies, ClientPolicy};
 pub(crate) use connection::ConnectionPolicies;
-pub(crate) use governing::Governing;
+pub(crate) use governing::{Governing, listener_id};
 pub(crate) use notes::Remarks;
 pub(crate) use rules::{RouteRules, rules};

@@ -12,7 +12,7 @@ use translate::{EffectiveLimit, Translation};
 
 /// The IR, the status of every object, and the diagnostics, as YAML.
 pub fn rendered(translation: &Translation) -> String {
-    let Translation { gateway, statuses, limits, diagnostics } = translation;
+    let Translation { gateway, statuses, limits, origins: _, diagnostics } = translation;
     let mut out = Map::new();
     if let Some(appliance) = without_defaults(&json!(gateway.appliance), &json!(ir::Appliance::default())) {
         out.insert("appliance".to_owned(), appliance);
