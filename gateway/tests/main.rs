@@ -5,6 +5,7 @@ mod admin;
 mod backend;
 mod check;
 mod docs;
+mod explain;
 mod harness;
 mod lifecycle;
 mod reload;

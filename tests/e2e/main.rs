@@ -9,4 +9,5 @@ mod manifests;
 mod policies;
 mod proxy_protocol;
 mod reloads;
+mod seeing;
 mod smuggling;

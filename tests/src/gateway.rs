@@ -97,9 +97,8 @@ impl Gateway {
     pub fn spawn(netns: &Netns, place: &Place, flags: &[&str]) -> Self {
         let log = place.directory.path().join("log");
         let file = fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log of our own");
-        let binary = std::env::var_os("GATEWAY_BIN").map_or_else(built, PathBuf::from);
         let child = netns.run(|| {
-            Command::new(binary)
+            Command::new(binary())
                 .arg("run")
                 .args(["--config-dir".as_ref(), place.config("").as_os_str()])
                 .args(["--state-dir".as_ref(), place.directory.path().join("state").as_os_str()])
@@ -177,6 +176,11 @@ impl Drop for Gateway {
             eprintln!("--- the gateway's log, its end\n{}", &log[tail..]);
         }
     }
+}
+
+/// The appliance under test.
+pub fn binary() -> PathBuf {
+    std::env::var_os("GATEWAY_BIN").map_or_else(built, PathBuf::from)
 }
 
 fn built() -> PathBuf {

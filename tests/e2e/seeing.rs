@@ -1,0 +1,221 @@
+//! A refused connection is told of and can be explained, once per tier: its line has who, where, why and by whom, and
+//! what `gateway explain connection` says is what happens.
+
+use std::{
+    io::ErrorKind,
+    net::{IpAddr, SocketAddr},
+    process::Command,
+    thread,
+    time::Duration,
+};
+
+use e2e::{
+    dial,
+    http::Connection,
+    netns::{GATEWAY, GATEWAY6},
+    wait,
+};
+use serde_json::Value;
+
+use crate::cafe::{Cafe, PORT, appliance, policy};
+
+struct Tier {
+    name: &'static str,
+    kernel: &'static str,
+    /// What `explain` says that a refused client sees.
+    sees: &'static str,
+}
+
+const TIERS: [Tier; 3] = [
+    Tier { name: "xdp", kernel: "{mode: Require, interfaces: [gw0]}", sees: "connection refused, at once" },
+    Tier {
+        name: "tc",
+        kernel: "{mode: Require, interfaces: [gw0], tiers: [TC]}",
+        sees: "connection refused, at once",
+    },
+    Tier { name: "accept", kernel: "{mode: Off}", sees: "connected, then reset" },
+];
+
+fn connection_policy() -> String {
+    "apiVersion: gateway.internal/v1alpha1
+kind: ConnectionPolicy
+metadata: {name: who, namespace: default}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: eg}]
+  clientCIDRs:
+    deny: [198.51.100.19/32, \"2001:db8:1::1/128\"]
+  concurrentConnections:
+    perSource: {limit: 1}
+"
+    .to_owned()
+}
+
+fn open(tier: &Tier) -> Option<Cafe> {
+    let limit = policy("  connection: {connectionLimit: {value: 2}}\n");
+    let files = [
+        ("appliance.yaml", appliance(tier.kernel)),
+        ("limit.yaml", limit),
+        ("who.yaml", connection_policy()),
+    ];
+    Cafe::open(&files, &["--log-format", "json"])
+}
+
+fn to(source: &str) -> SocketAddr {
+    let to = if source.contains(':') { GATEWAY6 } else { GATEWAY };
+    SocketAddr::new(to.parse().expect("an address"), PORT)
+}
+
+/// Connects and asks: the connection if it is served, or what the client sees.
+fn try_from(cafe: &Cafe, source: &str) -> Result<Connection, &'static str> {
+    let patience = Duration::from_millis(500);
+    match cafe.wire.client.run(|| dial::from(source, to(source), patience)) {
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => Err("connection refused, at once"),
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => Err("connected, then reset"),
+        Err(error) => panic!("{error}"),
+        Ok(stream) => {
+            let mut connection = Connection::from(stream);
+            let served = connection.get("cafe.example.com", "/").is_ok();
+            if served { Ok(connection) } else { Err("connected, then reset") }
+        }
+    }
+}
+
+/// What the running gateway says of a connection.
+fn explained(cafe: &Cafe, source: &str) -> Value {
+    let output = cafe.wire.gateway.run(|| {
+        let mut command = Command::new(e2e::gateway::binary());
+        command.args(["explain", "connection", source, &to(source).to_string(), "--output", "json"]);
+        command.arg("--runtime-dir").arg(cafe.place.runtime("")).output().expect("it can be started")
+    });
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// A line of the access log about a refused connection of that source and reason.
+fn line(cafe: &Cafe, source: &str, reason: &str) -> Option<Value> {
+    let log = cafe.gateway.log();
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let source: IpAddr = source.parse().expect("an address");
+    lines.into_iter().find(|line| line["refused"] == reason && line["client"] == source.to_string())
+}
+
+#[test]
+fn what_is_refused_is_told_and_explained_in_each_tier() {
+    for tier in &TIERS {
+        let Some(cafe) = open(tier) else { return };
+        let mut held = Vec::new();
+        for (source, reason, by) in [
+            ("198.51.100.10", None, ""),
+            ("198.51.100.10", Some("over_source_limit"), "default/who"),
+            ("198.51.100.19", Some("source_denied"), "default/who"),
+            ("2001:db8:1::1", Some("source_denied"), "default/who"),
+            ("198.51.100.11", None, ""),
+            ("198.51.100.12", Some("over_connection_limit"), "default/client"),
+        ] {
+            let answer = explained(&cafe, source);
+            let way = &answer["ways"][0];
+            assert_eq!(way["verdict"]["reason"].as_str(), reason, "{} {source} {answer:#}", tier.name);
+            assert_eq!(answer["tier"], tier.name, "{answer:#}");
+            match (try_from(&cafe, source), reason) {
+                (Ok(connection), None) => held.push(connection),
+                (Err(seen), Some(reason)) => {
+                    assert_eq!(seen, tier.sees, "{} {source}", tier.name);
+                    let sight = serde_json::json!([{ "tier": tier.name, "sees": seen }]);
+                    assert_eq!(way["verdict"]["sees"], sight, "{answer:#}");
+                    let told = wait::until("it has its line", || line(&cafe, source, reason));
+                    assert_eq!((&told["tier"], &told["policy"]), (&tier.name.into(), &by.into()), "{told}");
+                    assert_eq!(told["listener"], "default/eg/http", "{told}");
+                    assert_eq!(told["local"], to(source).to_string(), "{told}");
+                    let last = way["checks"].as_array().and_then(|checks| checks.last());
+                    let behind = &last.expect("a check")["behind"];
+                    assert!(
+                        behind["object"].as_str().is_some_and(|object| object.ends_with(by)),
+                        "{answer:#}"
+                    );
+                    let file = if reason == "over_connection_limit" { "limit.yaml:" } else { "who.yaml:" };
+                    assert!(
+                        behind["origin"].as_str().is_some_and(|origin| origin.starts_with(file)),
+                        "{answer:#}"
+                    );
+                }
+                (outcome, _) => panic!("{} {source}: {:?}\n{answer:#}", tier.name, outcome.err()),
+            }
+        }
+        top(&cafe, tier);
+        drop(held);
+    }
+}
+
+/// Who was refused is at the top, with what for; and each refusal is told of or counted.
+fn top(cafe: &Cafe, tier: &Tier) {
+    let page = cafe.wire.gateway.run(|| e2e::gateway::admin("/refused")).expect("the admin page answers");
+    let (_, body) = page.split_once("\r\n\r\n").expect("a body");
+    let page: Value = serde_json::from_str(body).expect("JSON");
+    let rows = page["top"].as_array().expect("rows");
+    for (source, reason) in [
+        ("198.51.100.19/32", "source_denied"),
+        ("2001:db8:1::/64", "source_denied"),
+        ("198.51.100.10/32", "over_source_limit"),
+    ] {
+        let is_it = |row: &&Value| row["source"] == source && row["reason"] == reason;
+        let row = rows.iter().find(is_it).unwrap_or_else(|| panic!("{source} {page:#}"));
+        assert_eq!((&row["tier"], &row["policy"]), (&tier.name.into(), &"default/who".into()), "{row}");
+    }
+    let policies = page["byPolicy"].as_array().expect("rows");
+    assert!(
+        policies.iter().any(|row| row["policy"] == "default/client" && row["tier"] == tier.name),
+        "{page:#}"
+    );
+}
+
+/// A flood: the log has so many lines and no more, and every refusal is told of, not told of, or lost.
+#[test]
+fn a_flood_of_refusals_is_sampled_and_none_is_forgotten() {
+    for tier in &TIERS[..2] {
+        let Some(cafe) = open(tier) else { return };
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    cafe.wire.client.enter();
+                    for _ in 0..1_500 {
+                        let refused = dial::from("198.51.100.19", to(GATEWAY), Duration::from_millis(500));
+                        assert!(refused.is_err(), "it is denied");
+                    }
+                });
+            }
+        });
+        let refused = cafe.metric("gateway_connections_refused_total", &[&format!("tier=\"{}\"", tier.name)]);
+        assert!(refused >= 6_000.0, "{refused}");
+        let told = |outcome: &str| {
+            let labels = ["tier=\"kernel\"", &*format!("outcome=\"{outcome}\"")];
+            cafe.metric("gateway_refusals_told_total", &labels)
+        };
+        wait::until("each is told of or counted", || {
+            (told("told") + told("not_told") + told("lost") == refused).then_some(())
+        });
+        assert!(told("not_told") > 0.0, "the pace of a processor is 100 in a second");
+        let log = wait::until("the last lines are written", || {
+            let log = cafe.gateway.log();
+            (log.matches("source_denied").count() as f64 == told("told")).then_some(log)
+        });
+        let not_told: u64 = log
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok()?["not_told"].as_u64())
+            .sum();
+        assert!(not_told > 0, "lines say what they stand for");
+        let page = cafe.wire.gateway.run(|| e2e::gateway::admin("/refused")).expect("the admin page answers");
+        let (_, body) = page.split_once("\r\n\r\n").expect("a body");
+        let page: Value = serde_json::from_str(body).expect("JSON");
+        let row = &page["top"][0];
+        assert_eq!(
+            (&row["source"], &row["latest"]),
+            (&"198.51.100.19/32".into(), &"198.51.100.19".into()),
+            "{page:#}"
+        );
+        assert_eq!(
+            row["refused"].as_u64(),
+            Some(told("told") as u64 + not_told),
+            "an estimate: what was told stands for the rest"
+        );
+    }
+}
