@@ -78,18 +78,18 @@ static EVENT_INTERVAL: u64 = 0;
 
 /// True: this processor may send one more reset now.
 #[inline(always)]
-pub(crate) fn may_answer(now: u64) -> bool {
+pub(crate) fn may_answer() -> bool {
     let Some(desk) = DESK.get_ptr_mut(0) else { return false };
     // SAFETY: reads a static; volatile, because the loader writes another value into the object.
     let interval = unsafe { core::ptr::read_volatile(&raw const RESET_INTERVAL) };
     // SAFETY: the value is this processor's own, and a program is not interrupted by itself.
-    unsafe { (*desk).answers.admits(now, interval) }
+    unsafe { (*desk).answers.admits(now(), interval) }
 }
 
 /// Tells of a refused connection, if this processor has not told of too many lately. Whoever reads is not waited for:
 /// what finds no room is counted.
 #[inline(always)]
-pub(crate) fn report(refusal: &Refusal, tier: Tier, now: u64) {
+pub(crate) fn report(refusal: &Refusal, tier: Tier) {
     let Some(desk) = DESK.get_ptr_mut(0) else { return };
     // SAFETY: reads a static; volatile, because the loader writes another value into the object.
     let interval = unsafe { core::ptr::read_volatile(&raw const EVENT_INTERVAL) };

@@ -12,7 +12,7 @@ use crate::{
     atomic::opaque,
     context::Frame,
     handshake::Table,
-    maps::{Maps, count_reason, may_answer, netns, now, refused, report},
+    maps::{Maps, count_reason, may_answer, netns, refused, report},
 };
 
 /// Bytes of a frame that are made readable: every header that is looked at, IPv6 with a few extensions included.
@@ -46,13 +46,12 @@ fn gateway_tc(context: TcContext) -> i32 {
 
 #[inline(always)]
 fn refuse(context: &TcContext, refusal: &Refusal) -> i32 {
-    let now = now();
-    let sent = !refusal.silent && may_answer(now) && answer(context, &refusal.opening).is_some();
+    let sent = !refusal.silent && may_answer() && answer(context, &refusal.opening).is_some();
     count_reason(refusal.reason.index());
     if let Some(refused) = refused(&refusal.quota) {
         refused.tc().count(refusal.reason, Answer::of(refusal, sent));
     }
-    report(refusal, Tier::Tc, now);
+    report(refusal, Tier::Tc);
     if !sent {
         return TC_ACT_SHOT;
     }

@@ -10,7 +10,7 @@ use crate::{
     atomic::opaque,
     context::Frame,
     handshake::Table,
-    maps::{Maps, count_reason, may_answer, netns, now, refused, report},
+    maps::{Maps, count_reason, may_answer, netns, refused, report},
 };
 
 #[xdp(frags)]
@@ -75,16 +75,15 @@ fn run(context: &XdpContext, length: fn(&XdpContext) -> usize, send: fn(&XdpCont
             xdp_action::XDP_PASS
         }
         Verdict::Refuse(refusal) => {
-            let now = now();
             let sent = !refusal.silent
-                && may_answer(now)
+                && may_answer()
                 && answer(context, &refusal.opening, length(context)).is_some();
             let became = Answer::of(&refusal, sent);
             count_reason(refusal.reason.index());
             if let Some(refused) = refused(&refusal.quota) {
                 refused.xdp().count(refusal.reason, became);
             }
-            report(&refusal, Tier::Xdp, now);
+            report(&refusal, Tier::Xdp);
             if sent { send(context) } else { xdp_action::XDP_DROP }
         }
     }

@@ -28,6 +28,9 @@ const REPEAT: u32 = 100_000;
 /// Runs of one packet each, of which the best counts.
 const SINGLE: u32 = 20_000;
 
+/// Nanoseconds between the refusals that a processor tells of, as the appliance has it.
+const EVENT_INTERVAL: u64 = 10_000_000;
+
 /// Room for sources, as the appliance makes it where a policy counts them.
 const SOURCES: u32 = 1_000_000;
 
@@ -52,6 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let directory = std::env::var_os("GATEWAY_BPF_DIR")
         .map_or_else(|| PathBuf::from("target/release/bpf"), PathBuf::from);
     let mut loader = EbpfLoader::new();
+    loader.override_global(names::EVENT_INTERVAL, &EVENT_INTERVAL, false);
     loader.map_max_entries(names::SOURCES, SOURCES).map_max_entries(names::BUCKETS, SOURCES / 2);
     let mut ebpf = loader.load_file(directory.join("gateway.bpf.o"))?;
     for name in [names::BARE_DROP, names::XDP_FRAGS, names::VETH_FRAGS] {
