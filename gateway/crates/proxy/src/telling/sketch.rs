@@ -20,7 +20,7 @@ pub(super) struct Entry<K> {
     pub(super) over_by: u64,
 }
 
-impl<K: Eq> Sketch<K> {
+impl<K> Sketch<K> {
     /// Room for so many keys.
     pub(super) const fn new(room: usize) -> Self {
         Self { room, entries: Vec::new() }

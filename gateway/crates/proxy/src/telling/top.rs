@@ -62,15 +62,20 @@ pub(crate) struct Sighting<'a> {
     dry_run: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Row {
+/// What is counted together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct What {
     source: IpNet,
-    latest: IpAddr,
     listener: ListenerId,
     tier: &'static str,
     reason: &'static str,
     policy: Option<PolicyName>,
     dry_run: bool,
+}
+
+struct Row {
+    what: What,
+    latest: IpAddr,
 }
 
 struct Share {
@@ -95,26 +100,19 @@ impl<'a> Sighting<'a> {
         }
     }
 
-    fn is(&self, row: &Row, source: IpNet) -> bool {
-        row.source == source
-            && row.reason == self.reason
-            && row.tier == self.tier
-            && row.dry_run == self.dry_run
-            && row.listener == *self.listener
-            && row.policy.as_ref() == self.policy
+    fn is(&self, what: &What, source: IpNet) -> bool {
+        what.source == source
+            && what.reason == self.reason
+            && what.tier == self.tier
+            && what.dry_run == self.dry_run
+            && what.listener == *self.listener
+            && what.policy.as_ref() == self.policy
     }
 
     fn row(&self, source: IpNet) -> Row {
         let Self { address, listener, tier, reason, policy, dry_run } = *self;
-        Row {
-            source,
-            latest: address,
-            listener: listener.clone(),
-            tier,
-            reason,
-            policy: policy.cloned(),
-            dry_run,
-        }
+        let (listener, policy) = (listener.clone(), policy.cloned());
+        Row { what: What { source, listener, tier, reason, policy, dry_run }, latest: address }
     }
 }
 
@@ -136,7 +134,7 @@ impl TopSources {
         share.running.add(
             hash,
             weight,
-            |row| sighting.is(row, source),
+            |row| sighting.is(&row.what, source),
             |known| match known {
                 Some(row) => {
                     row.latest = sighting.address;
@@ -180,31 +178,18 @@ impl Share {
 
     /// Both windows, added up.
     fn list(&self, all: &mut Vec<TopSource>) {
-        let mut places: HashMap<(IpNet, &ListenerId, &str, &str, Option<&PolicyName>, bool), usize> =
-            HashMap::new();
+        let mut places: HashMap<&What, usize> = HashMap::new();
         for entry in self.running.entries().iter().chain(self.before.entries()) {
-            let Row { source, latest, listener, tier, reason, policy, dry_run } = &entry.key;
-            let key = (*source, listener, *tier, *reason, policy.as_ref(), *dry_run);
-            match places.get(&key).and_then(|place| all.get_mut(*place)) {
-                Some(row) => {
-                    row.refused = row.refused.saturating_add(entry.count);
-                    row.over_by = row.over_by.saturating_add(entry.over_by);
-                }
-                None => {
-                    places.insert(key, all.len());
-                    all.push(TopSource {
-                        source: *source,
-                        latest: *latest,
-                        listener: listener.clone(),
-                        tier,
-                        reason,
-                        policy: policy.clone(),
-                        dry_run: *dry_run,
-                        refused: entry.count,
-                        over_by: entry.over_by,
-                    });
-                }
+            let Row { what, latest } = &entry.key;
+            if let Some(row) = places.get(what).and_then(|place| all.get_mut(*place)) {
+                row.refused = row.refused.saturating_add(entry.count);
+                row.over_by = row.over_by.saturating_add(entry.over_by);
+                continue;
             }
+            places.insert(what, all.len());
+            let What { source, listener, tier, reason, policy, dry_run } = what.clone();
+            let (refused, over_by, latest) = (entry.count, entry.over_by, *latest);
+            all.push(TopSource { source, latest, listener, tier, reason, policy, dry_run, refused, over_by });
         }
     }
 }
