@@ -42,6 +42,11 @@ fn json(output: &Output) -> Value {
 
 /// Connects from an address and asks: the connection if it is served.
 fn ask(from: [u8; 4], port: u16) -> Option<TcpStream> {
+    ask_after(from, port, "")
+}
+
+/// Likewise, with a header before.
+fn ask_after(from: [u8; 4], port: u16, header: &str) -> Option<TcpStream> {
     let socket =
         socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
     let end = |address: Ipv4Addr, port| SockaddrStorage::from(SocketAddr::from((address, port)));
@@ -49,7 +54,8 @@ fn ask(from: [u8; 4], port: u16) -> Option<TcpStream> {
     connect(socket.as_raw_fd(), &end(Ipv4Addr::LOCALHOST, port)).ok()?;
     let mut stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(DEADLINE)).expect("a socket");
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: a.test\r\n\r\n").ok()?;
+    let sent = format!("{header}GET / HTTP/1.1\r\nhost: a.test\r\n\r\n");
+    stream.write_all(sent.as_bytes()).ok()?;
     stream.read_exact(&mut [0; 12]).ok()?;
     Some(stream)
 }
@@ -101,6 +107,58 @@ fn a_running_gateway_says_what_it_would_do_at_this_moment() {
     }
     held.clear();
     until("every slot is free", || said([127, 0, 0, 2]).is_none().then_some(()));
+}
+
+#[test]
+fn the_source_of_a_header_is_judged_when_it_is_read() {
+    let place = Place::new();
+    let port = free_port();
+    let policies = "---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: ClientTrafficPolicy
+metadata: {name: clients}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: eg}]
+  proxyProtocol: {optional: false}
+---
+apiVersion: gateway.internal/v1alpha1
+kind: ConnectionPolicy
+metadata: {name: sources}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: eg}]
+  key: ProxySource
+  proxyProtocol: {trustedSenders: [127.0.0.8/32]}
+  clientCIDRs: {deny: [203.0.113.66/32]}
+  concurrentConnections:
+    perSource: {limit: 1}
+";
+    place.write("a.yaml", &(gateway_manifest(port) + policies));
+    let _gateway = Gateway::start(&place);
+    let to = format!("127.0.0.1:{port}");
+    let mut held = Vec::new();
+    for (from, source, reason) in [
+        ([127, 0, 0, 8], Some("203.0.113.1"), None),
+        ([127, 0, 0, 8], Some("203.0.113.1"), Some("over_source_limit")),
+        ([127, 0, 0, 8], Some("203.0.113.66"), Some("source_denied")),
+        ([127, 0, 0, 8], None, Some("proxy_missing")),
+        ([127, 0, 0, 9], Some("203.0.113.2"), Some("proxy_untrusted")),
+        ([127, 0, 0, 8], Some("203.0.113.2"), None),
+    ] {
+        let peer = Ipv4Addr::from(from).to_string();
+        let mut arguments = vec![&*peer, &to, "--output", "json"];
+        arguments.extend(source.iter().flat_map(|source| ["--proxy-source", source]));
+        let answer = json(&explain(&place, &arguments));
+        let way = &answer["ways"][0];
+        assert_eq!(way["verdict"]["reason"].as_str(), reason, "{answer:#}");
+        let last = way["checks"].as_array().and_then(|checks| checks.last()).expect("a check");
+        assert_eq!(last["moment"], "header", "{answer:#}");
+        let header =
+            source.map_or_else(String::new, |source| format!("PROXY TCP4 {source} 127.0.0.1 1 2\r\n"));
+        let stream = ask_after(from, port, &header);
+        assert_eq!(stream.is_some(), reason.is_none(), "{answer:#}");
+        held.extend(stream);
+    }
+    drop(held);
 }
 
 #[test]
