@@ -1,5 +1,8 @@
 mod bucket;
+mod counted;
+mod foreign;
 mod gate;
+mod kept;
 mod networks;
 mod tracked;
 
@@ -12,7 +15,10 @@ use std::{
 };
 
 use crate::refusal::Refusal;
+pub use counted::{Count, Counted, Keeper};
+pub use foreign::Foreign;
 pub(crate) use gate::{Gate, GateState, Passes, Stage};
+pub(crate) use kept::{Kept, Way};
 pub(crate) use tracked::Tracked;
 
 /// May this connection be served, and when is its slot free? One per listener, carried over reloads.
@@ -28,38 +34,82 @@ pub(crate) trait Slots: Send + Sync {
 
     /// Slots taken at this instant.
     fn open(&self) -> u64;
+
+    /// Takes so many slots whatever the limit, for connections that another process serves.
+    fn hold(&self, count: u64);
+
+    /// From this call on a successor counts: taking asks it and freeing tells it. What it is to begin with.
+    fn hand_over(&self) -> u64;
+
+    /// Undoes [`Slots::hand_over`]. Nothing is lost: what was taken meanwhile was counted here too.
+    fn take_back(&self);
 }
+
+/// Set in a count or a bucket that a successor keeps, where no number ever reaches.
+const MOVED: u64 = 1 << 63;
 
 /// A count shared by all workers. Lowering the limit below the count closes nothing and refuses until the
 /// count has fallen.
 #[derive(Debug)]
 pub(crate) struct UserSlots {
+    /// [`MOVED`] says in the same word whether a successor counts, so that each change is either in what it was told
+    /// to begin with or told to it.
     open: AtomicU64,
     refusal: Refusal,
+    kept: Kept,
 }
 
 impl UserSlots {
     /// A count at zero that refuses with this reason.
-    pub(crate) const fn new(refusal: Refusal) -> Self {
-        Self { open: AtomicU64::new(0), refusal }
+    pub(crate) fn new(refusal: Refusal, kept: Kept) -> Self {
+        Self { open: AtomicU64::new(0), refusal, kept }
+    }
+
+    fn take_if(&self, may: impl Fn(u64) -> bool) -> Result<(), u64> {
+        let next = |open| may(open).then_some(open + 1);
+        self.open.fetch_update(Ordering::AcqRel, Ordering::Relaxed, next).map(|_| ())
+    }
+
+    /// The successor decides; where there is none any more, the count here does.
+    fn take_elsewhere(&self, limit: Option<u64>) -> Result<(), u64> {
+        match self.kept.take(limit) {
+            Some(true) => self.take_if(|_| true),
+            Some(false) => Err(MOVED),
+            None => self.take_if(|open| (open & !MOVED) < limit.unwrap_or(MOVED)),
+        }
     }
 }
 
 impl Slots for UserSlots {
     fn take(&self, limit: Option<u64>, _peer: SocketAddr, _local: SocketAddr) -> Result<(), Refusal> {
-        let limit = limit.unwrap_or(u64::MAX);
-        self.open
-            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |open| (open < limit).then_some(open + 1))
-            .map(|_| ())
-            .map_err(|_| self.refusal)
+        let most = limit.unwrap_or(MOVED).min(MOVED);
+        let taken = match self.take_if(|open| open < most) {
+            Err(open) if open & MOVED != 0 => self.take_elsewhere(limit),
+            taken => taken,
+        };
+        taken.map_err(|_| self.refusal)
     }
 
     fn free(&self) {
-        self.open.fetch_sub(1, Ordering::AcqRel);
+        if self.open.fetch_sub(1, Ordering::AcqRel) & MOVED != 0 {
+            self.kept.free();
+        }
     }
 
     fn open(&self) -> u64 {
-        self.open.load(Ordering::Acquire)
+        self.open.load(Ordering::Acquire) & !MOVED
+    }
+
+    fn hold(&self, count: u64) {
+        self.open.fetch_add(count, Ordering::AcqRel);
+    }
+
+    fn hand_over(&self) -> u64 {
+        self.open.fetch_or(MOVED, Ordering::AcqRel) & !MOVED
+    }
+
+    fn take_back(&self) {
+        self.open.fetch_and(!MOVED, Ordering::AcqRel);
     }
 }
 
@@ -94,7 +144,7 @@ mod tests {
 
     #[test]
     fn never_more_than_the_limit_over_all_threads() {
-        let slots = Arc::new(UserSlots::new(Refusal::OverConnectionLimit));
+        let slots = Arc::new(UserSlots::new(Refusal::OverConnectionLimit, Kept::here()));
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let highest = AtomicU64::new(0);
         std::thread::scope(|scope| {
@@ -116,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_limit_below_the_count_refuses_until_it_has_fallen() {
-        let slots: Arc<dyn Slots> = Arc::new(UserSlots::new(Refusal::OverConnectionLimit));
+        let slots: Arc<dyn Slots> = Arc::new(UserSlots::new(Refusal::OverConnectionLimit, Kept::here()));
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let take = |limit| Slot::take(&slots, limit, address, address).ok();
         let first = take(None).unwrap();
