@@ -4,6 +4,7 @@ mod check;
 mod condition;
 mod run;
 mod status;
+mod upgrade;
 
 use std::process::ExitCode;
 
@@ -26,6 +27,7 @@ enum Command {
     Run(run::Run),
     Check(check::Check),
     Status(status::Status),
+    Upgrade(upgrade::Upgrade),
 }
 
 /// How a command prints what it has found.
@@ -46,6 +48,7 @@ impl Cli {
             Command::Run(run) => run.run(),
             Command::Check(check) => check.run(),
             Command::Status(status) => status.run(),
+            Command::Upgrade(upgrade) => upgrade.run(),
         }
     }
 }

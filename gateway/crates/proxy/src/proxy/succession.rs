@@ -8,7 +8,7 @@ use std::{
 use ir::SocketKey;
 use socket2::Socket;
 
-use super::Proxy;
+use super::{Prepared, Proxy};
 use crate::{
     listener::key_of,
     slots::{Count, Foreign, Keeper},
@@ -32,6 +32,11 @@ impl Proxy {
             }
         }
         strange
+    }
+
+    /// Where a prepared configuration listens with adopted sockets.
+    pub fn claimed(&self, prepared: &Prepared) -> Vec<SocketKey> {
+        prepared.bound.keys().filter(|key| self.adopted.contains_key(key)).copied().collect()
     }
 
     /// Closes adopted sockets that no listener has, and says where they listened. What is queued there is reset, unless
