@@ -9,3 +9,4 @@ mod manifests;
 mod proxy_protocol;
 mod reloads;
 mod smuggling;
+mod upgrades;

@@ -4,6 +4,7 @@
 pub mod echo;
 pub mod gateway;
 pub mod http;
+pub mod manager;
 pub mod netns;
 pub mod wait;
 
