@@ -2,7 +2,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    os::unix::fs::PermissionsExt,
+    os::unix::{fs::PermissionsExt, net::UnixDatagram},
     path::Path,
     process::Output,
 };
@@ -97,6 +97,76 @@ fn a_signal_asks_for_an_upgrade_too() {
     gateway.follow(u32::try_from(pid).expect("a process"));
     assert_eq!(get(address, "/"), Some((200, "a".to_owned())));
     assert!(gateway.wait().success(), "the first one has ended");
+}
+
+#[test]
+fn the_service_manager_is_told_who_serves_and_keeps_the_sockets() {
+    let (place, backend) = (Place::new(), Backend::start("a"));
+    let path = place.path("notify");
+    let socket = UnixDatagram::bind(&path).expect("a free path");
+    socket.set_read_timeout(Some(DEADLINE)).expect("set");
+    // What comes with a message is closed when it is read, which is what BARRIER=1 waits for.
+    let hear = || {
+        let mut buffer = [0; 1024];
+        let length = socket.recv(&mut buffer).expect("a message");
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    };
+    let hear_but_watchdog = || loop {
+        let text = hear();
+        if text != "WATCHDOG=1" {
+            return text;
+        }
+    };
+    let port = free_port();
+    let stored = format!("FDSTORE=1\nFDNAME=127.0.0.1.{port}/TCP");
+    place.own_binary();
+    place.write("a.yaml", &gateway_manifest(port));
+    place.write("b.yaml", &route_manifest("a", "/", backend.port));
+    set_child_subreaper(true).expect("Linux has it");
+    let mut gateway = Gateway::start_with(&place, |command| {
+        command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000");
+    });
+    assert_eq!(hear_but_watchdog(), stored);
+    assert!(hear_but_watchdog().starts_with("READY=1\n"));
+    assert_eq!(hear(), "WATCHDOG=1", "every worker answers");
+    let upgraded = std::thread::scope(|scope| {
+        let upgrading = scope.spawn(|| place.upgrade(&[]));
+        let main = hear_but_watchdog();
+        assert_eq!(hear(), "BARRIER=1");
+        let output = upgrading.join().expect("it does not panic");
+        assert!(output.status.success(), "{}", stderr(&output));
+        main
+    });
+    let pid = upgraded.strip_prefix("MAINPID=").and_then(|text| text.lines().next()).expect("who serves");
+    gateway.follow(pid.parse().expect("a number"));
+    assert_eq!(hear(), stored, "the first one says nothing more");
+    assert!(hear().starts_with("READY=1\n"));
+    assert_eq!(hear(), "WATCHDOG=1", "the successor feeds it");
+    place.write("a.yaml", &gateway_manifest(free_port()));
+    assert!(hear_but_watchdog().starts_with("FDSTORE=1\n"));
+    let removed = format!("FDSTOREREMOVE=1\nFDNAME=127.0.0.1.{port}/TCP");
+    assert_eq!(hear_but_watchdog(), removed);
+    gateway.signal(Signal::SIGTERM);
+    assert!(hear_but_watchdog().starts_with("STOPPING=1\n"));
+    assert!(until("it ends", || gateway.has_ended()));
+}
+
+#[test]
+fn a_stop_waits_for_the_connections_of_the_process_before() {
+    let (place, backend) = (Place::new(), Backend::start("a"));
+    let (mut gateway, address) = served(&place, &backend);
+    let mut slow = connect(address);
+    slow.write_all(b"GET /slow HTTP/1.1\r\nhost: a.test\r\n\r\n").expect("sent");
+    let go = backend.slow.recv_timeout(DEADLINE).expect("the request arrives");
+    upgrade(&place, &mut gateway);
+    gateway.signal(Signal::SIGTERM);
+    until("it listens no more", || TcpStream::connect(address).is_err().then_some(()));
+    go.send(()).expect("the backend waits");
+    let mut reply = String::new();
+    slow.read_to_string(&mut reply).expect("an answer and an end");
+    assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
+    assert!(gateway.wait().success());
+    assert!(until("the successor ends after it", || gateway.has_ended()));
 }
 
 fn replace(own: &Path, text: &str) {

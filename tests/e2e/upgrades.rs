@@ -4,7 +4,7 @@
 mod probe;
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
 };
 
@@ -138,38 +138,42 @@ fn addresses() -> [(&'static str, u16); 4] {
     [(GATEWAY, OPEN), (GATEWAY6, OPEN), (GATEWAY, TLS), (GATEWAY6, TLS)]
 }
 
+/// Twenty upgrades under load: each process serves for a moment.
 fn upgrades(kernel: &str) {
     let Some(mut service) = Service::open(kernel) else { return };
     let (stop, client) = (AtomicBool::new(false), service.wire.client.name().to_owned());
     let (probe, crowd) = (&Probe::new(&client, &stop), &Crowd::new(&client, &stop));
+    let upgrades = &AtomicUsize::new(0);
     thread::scope(|scope| {
         for address in addresses() {
             scope.spawn(move || probe.once_each(address));
             scope.spawn(move || probe.kept_alive(address));
         }
-        for _ in 0..3 {
-            scope.spawn(|| crowd.come_and_go((GATEWAY, LIMITED)));
+        scope.spawn(move || probe.multiplexed((GATEWAY, OPEN)));
+        for number in 0..LIMIT + 6 {
+            let stays = number < LIMIT / 2;
+            scope.spawn(move || match stays {
+                true => crowd.stay((GATEWAY, LIMITED), upgrades),
+                false => crowd.come_and_go((GATEWAY6, LIMITED)),
+            });
         }
-        let mut held = Vec::new();
         for round in 0..20 {
             let (probed, fed) = (probe.answered(), service.manager.fed());
             service.gateway.upgrade(&service.place);
             assert_eq!(service.manager.main(), service.gateway.pid().as_raw(), "the main process is known");
             wait::until("the probe goes on", || (probe.answered() > probed + 20).then_some(()));
-            // One is held over several upgrades, by processes that have nothing else to do.
-            if round % 4 == 0 {
-                held = service.hold().into_iter().collect();
-            }
+            upgrades.fetch_add(1, Ordering::SeqCst);
             if round == 10 {
                 wait::until("the watchdog is fed", || (service.manager.fed() > fed).then_some(()));
             }
         }
-        drop(held);
+        // Otherwise it would be no test of the limit.
+        wait::until("the limit is reached", || (crowd.most() >= LIMIT).then_some(()));
         stop.store(true, Ordering::Relaxed);
     });
     assert_eq!(probe.failures(), Vec::<String>::new());
     assert!(probe.answered() > 400 && crowd.served() > 0, "{} and {}", probe.answered(), crowd.served());
-    assert!(crowd.most() <= LIMIT, "{} were served at once", crowd.most());
+    assert_eq!(crowd.most(), LIMIT, "so many were served at once");
     assert_eq!(service.manager.unheard(), Vec::<String>::new(), "who is not the main process says nothing");
     assert!(service.gateway.wait_for_predecessors(), "each has ended in order");
     service.every_slot_is_free();
@@ -225,4 +229,22 @@ fn twenty_kills_refuse_nobody_and_keep_the_limit_with_accept() {
 #[test]
 fn twenty_kills_refuse_nobody_and_keep_the_limit_with_xdp() {
     kills("{mode: Require, interfaces: [gw0]}");
+}
+
+/// A successor that has taken the pins over and then cannot serve: they go on to be at work.
+#[test]
+fn a_successor_that_fails_leaves_the_kernel_half_at_work() {
+    let Some(service) = Service::open("{interfaces: [gw0]}") else { return };
+    let held: Vec<Connection> = (0..LIMIT).map(|_| service.hold().expect("below the limit")).collect();
+    let refused = || {
+        let error = service.hold().expect_err("one more than the limit");
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused, "by the kernel: {error}");
+    };
+    refused();
+    service.place.write("appliance.yaml", &appliance("{mode: Require, interfaces: [gw0, none0]}"));
+    let why = service.gateway.fail_to_upgrade(&service.place);
+    assert!(why.contains("there is no interface none0"), "{why}");
+    refused();
+    drop(held);
+    service.every_slot_is_free();
 }

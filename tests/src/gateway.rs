@@ -193,13 +193,20 @@ impl Gateway {
     pub fn upgrade(&mut self, place: &Place) {
         // Processes that lose their parents are ours to wait for then.
         set_child_subreaper(true).expect("Linux has it");
-        let mut command = Command::new(binary());
-        let output = command.arg("upgrade").arg("--runtime-dir").arg(place.runtime("")).output();
-        let output = output.expect("the gateway can be started: was it built?");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let (text, errors) = ask_for_upgrade(place);
         let pid = text.split_once("(process ").and_then(|(_, rest)| rest.split_once(')')?.0.parse().ok());
-        let pid = pid.unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
-        self.successors.push(Pid::from_raw(pid));
+        self.successors.push(Pid::from_raw(pid.unwrap_or_else(|| panic!("{text}{errors}"))));
+    }
+
+    /// `gateway upgrade` where there will be no successor: why not.
+    ///
+    /// # Panics
+    ///
+    /// If there is one.
+    pub fn fail_to_upgrade(&self, place: &Place) -> String {
+        let (text, errors) = ask_for_upgrade(place);
+        assert_eq!(text, "", "there is a successor");
+        errors
     }
 
     /// Sends a signal.
@@ -276,6 +283,15 @@ impl Drop for Gateway {
             eprintln!("--- the gateway's log, its end\n{}", &log[tail..]);
         }
     }
+}
+
+/// What it prints, and its errors.
+fn ask_for_upgrade(place: &Place) -> (String, String) {
+    let mut command = Command::new(binary());
+    let output = command.arg("upgrade").arg("--runtime-dir").arg(place.runtime("")).output();
+    let output = output.expect("the gateway can be started: was it built?");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr))
 }
 
 fn binary() -> PathBuf {

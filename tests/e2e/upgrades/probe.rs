@@ -85,6 +85,57 @@ impl<'a> Probe<'a> {
         }
     }
 
+    /// HTTP/2 connections, four requests at a time on each, until it says that it goes.
+    pub fn multiplexed(&self, address: Address) {
+        netns::enter(self.namespace);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        while self.goes_on() {
+            let Ok(stream) = connect(address, wait::DEADLINE) else {
+                self.fail("HTTP/2: cannot connect".to_owned());
+                continue;
+            };
+            stream.set_nonblocking(true).expect("a socket of our own");
+            let served = runtime.block_on(async {
+                let stream = tokio::net::TcpStream::from_std(stream).expect("a socket of our own");
+                let (mut requests, connection) = h2::client::handshake(stream).await?;
+                let connection = tokio::spawn(connection);
+                // A connection that goes takes no further request, and answers those that it has taken.
+                while self.goes_on() && poll_ready(&mut requests).await {
+                    let four = (0..4).map(|_| self.stream(&mut requests)).collect::<Vec<_>>();
+                    for answer in four.into_iter().flatten() {
+                        match answer.await {
+                            Ok(()) => drop(self.answered.fetch_add(1, Ordering::Relaxed)),
+                            // On its way when the GOAWAY was: not processed, and to be asked again (RFC 9113 §6.8).
+                            Err(error)
+                                if error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR) => {}
+                            Err(error) => return Err(error),
+                        }
+                    }
+                }
+                drop(requests);
+                connection.await.expect("our own task")
+            });
+            self.judge(address, "HTTP/2", served.map_err(io::Error::other));
+        }
+    }
+
+    /// `None`: the connection takes no more requests.
+    fn stream(
+        &self,
+        requests: &mut h2::client::SendRequest<bytes::Bytes>,
+    ) -> Option<impl Future<Output = Result<(), h2::Error>> + use<>> {
+        let request = http::Request::get("http://a.test:8080/").body(()).expect("well-formed");
+        let (response, _) = requests.send_request(request, true).ok()?;
+        Some(async {
+            let mut body = response.await?.into_body();
+            while let Some(data) = body.data().await {
+                let length = data?.len();
+                body.flow_control().release_capacity(length)?;
+            }
+            Ok(())
+        })
+    }
+
     fn goes_on(&self) -> bool {
         !self.stop.load(Ordering::Relaxed)
     }
@@ -156,6 +207,21 @@ impl<'a> Crowd<'a> {
 
     /// Comes, is served twice or refused, and goes.
     pub fn come_and_go(&self, address: Address) {
+        self.come(address, || {});
+    }
+
+    /// The same, but stays from one event to the next: where nothing is cut, the gateway counts it all the time.
+    pub fn stay(&self, address: Address, events: &AtomicUsize) {
+        self.come(address, || {
+            let now = events.load(Ordering::SeqCst);
+            wait::until("something happens", || {
+                let stop = self.stop.load(Ordering::Relaxed);
+                (stop || events.load(Ordering::SeqCst) > now).then_some(())
+            });
+        });
+    }
+
+    fn come(&self, address: Address, between: impl Fn()) {
         netns::enter(self.namespace);
         while !self.stop.load(Ordering::Relaxed) {
             let Ok(stream) = connect(address, Duration::from_millis(500)) else { continue };
@@ -163,6 +229,7 @@ impl<'a> Crowd<'a> {
             let mut is_served = || connection.get("a.test", "/").is_ok_and(|response| response.status == 200);
             if is_served() {
                 let now = self.here.fetch_add(1, Ordering::SeqCst) + 1;
+                between();
                 // One whose second request fails may have been cut before, and then counts for nothing.
                 if is_served() {
                     self.most.fetch_max(now.min(self.here.load(Ordering::SeqCst)), Ordering::SeqCst);
@@ -172,6 +239,11 @@ impl<'a> Crowd<'a> {
             }
         }
     }
+}
+
+/// False: the connection goes.
+async fn poll_ready(requests: &mut h2::client::SendRequest<bytes::Bytes>) -> bool {
+    std::future::poll_fn(|cx| requests.poll_ready(cx)).await.is_ok()
 }
 
 fn connect((address, port): Address, patience: Duration) -> io::Result<TcpStream> {
