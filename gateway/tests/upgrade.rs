@@ -233,7 +233,7 @@ fn without_a_successor_nobody_counts_so_the_predecessor_ends_with_it() {
     let refused = place.command().args(["--admin", "127.0.0.1:0"]).output().expect("it is there");
     assert!(stderr(&refused).contains(&format!("process {}", gateway.pid())), "{}", stderr(&refused));
     gateway.signal(Signal::SIGKILL);
-    assert_eq!(until("it is dead", || gateway.has_ended()), false);
+    assert!(!until("it is dead", || gateway.has_ended()), "it was killed");
     gateway.wait();
     let mut rest = Vec::new();
     let _ = slow.read_to_end(&mut rest);

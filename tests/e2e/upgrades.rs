@@ -12,9 +12,9 @@ use e2e::{
     echo,
     gateway::{Gateway, Place},
     http::Connection,
-    manager::Manager,
     namespaces,
     netns::{GATEWAY, GATEWAY6, Wire},
+    supervisor::Supervisor,
     wait,
 };
 use nix::sys::signal::Signal;
@@ -40,7 +40,7 @@ const FLAGS: [&str; 2] = ["--drain-timeout", "20s"];
 
 struct Service {
     gateway: Gateway,
-    manager: Manager,
+    supervisor: Supervisor,
     place: Place,
     wire: Wire,
 }
@@ -104,15 +104,16 @@ impl Service {
         place.write("secrets/default/cert/tls.key", &certified.signing_key.serialize_pem());
         place.write("cafe.yaml", &manifests());
         place.write("appliance.yaml", &appliance(kernel));
-        let manager = Manager::new(&place.beside(""));
-        let gateway = Gateway::start_under(&manager, &wire.gateway, &place, &FLAGS, WATCHDOG);
-        Some(Self { gateway, manager, place, wire })
+        let supervisor = Supervisor::new(&place.beside(""));
+        let gateway = Gateway::start_under(&supervisor, &wire.gateway, &place, &FLAGS, WATCHDOG);
+        Some(Self { gateway, supervisor, place, wire })
     }
 
     /// As the service manager does when the main process has ended: what is left is killed, and it starts again.
     fn start_again(&mut self) {
         self.gateway.kill();
-        self.gateway = Gateway::start_under(&self.manager, &self.wire.gateway, &self.place, &FLAGS, WATCHDOG);
+        self.gateway =
+            Gateway::start_under(&self.supervisor, &self.wire.gateway, &self.place, &FLAGS, WATCHDOG);
     }
 
     fn hold(&self) -> std::io::Result<Connection> {
@@ -158,13 +159,17 @@ fn upgrades(kernel: &str) {
             });
         }
         for round in 0..20 {
-            let (probed, fed) = (probe.answered(), service.manager.fed());
+            let (probed, fed) = (probe.answered(), service.supervisor.fed());
             service.gateway.upgrade(&service.place);
-            assert_eq!(service.manager.main(), service.gateway.pid().as_raw(), "the main process is known");
+            assert_eq!(
+                service.supervisor.main(),
+                service.gateway.pid().as_raw(),
+                "the main process is known"
+            );
             wait::until("the probe goes on", || (probe.answered() > probed + 20).then_some(()));
             upgrades.fetch_add(1, Ordering::SeqCst);
             if round == 10 {
-                wait::until("the watchdog is fed", || (service.manager.fed() > fed).then_some(()));
+                wait::until("the watchdog is fed", || (service.supervisor.fed() > fed).then_some(()));
             }
         }
         // Otherwise it would be no test of the limit.
@@ -174,7 +179,11 @@ fn upgrades(kernel: &str) {
     assert_eq!(probe.failures(), Vec::<String>::new());
     assert!(probe.answered() > 400 && crowd.served() > 0, "{} and {}", probe.answered(), crowd.served());
     assert_eq!(crowd.most(), LIMIT, "so many were served at once");
-    assert_eq!(service.manager.unheard(), Vec::<String>::new(), "who is not the main process says nothing");
+    assert_eq!(
+        service.supervisor.unheard(),
+        Vec::<String>::new(),
+        "who is not the main process says nothing"
+    );
     assert!(service.gateway.wait_for_predecessors(), "each has ended in order");
     service.every_slot_is_free();
     service.gateway.signal(Signal::SIGTERM);

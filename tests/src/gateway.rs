@@ -20,7 +20,7 @@ use nix::{
 };
 use tempfile::TempDir;
 
-use crate::{manager::Manager, netns::Netns, wait};
+use crate::{netns::Netns, supervisor::Supervisor, wait};
 
 /// Directories that outlive a process, so that a test can kill it and start another on them.
 #[derive(Debug)]
@@ -116,7 +116,7 @@ impl Gateway {
     ///
     /// If it cannot be started.
     pub fn start_under(
-        manager: &Manager,
+        supervisor: &Supervisor,
         netns: &Netns,
         place: &Place,
         flags: &[&str],
@@ -125,16 +125,16 @@ impl Gateway {
         // A shell knows the number that it will have, which is its own.
         let mut shell = Command::new("sh");
         shell.args(["-c", "LISTEN_PID=$$ WATCHDOG_PID=$$ exec \"$0\" \"$@\""]).arg(binary());
-        let ready = manager.ready();
+        let ready = supervisor.ready();
         let gateway = Self::spawn_by(netns, place, flags, shell, |mut command| {
-            let passed = manager.prepare(&mut command, watchdog);
+            let passed = supervisor.prepare(&mut command, watchdog);
             let child = command.spawn()?;
-            manager.started(child.id().cast_signed());
+            supervisor.started(child.id().cast_signed());
             drop(passed);
             Ok(child)
         });
         wait::until(&format!("the service is ready; its log: {}", gateway.log.display()), || {
-            (manager.ready() > ready).then_some(())
+            (supervisor.ready() > ready).then_some(())
         });
         gateway
     }
@@ -230,7 +230,8 @@ impl Gateway {
         let before: Vec<Pid> = std::mem::take(&mut self.successors);
         self.successors.extend(serving);
         let all = std::iter::once(self.first()).chain(before).filter(|pid| Some(*pid) != serving);
-        all.fold(true, |orderly, pid| wait::until("a predecessor ends", || self.ended(pid)) && orderly)
+        let ends: Vec<bool> = all.map(|pid| wait::until("a predecessor ends", || self.ended(pid))).collect();
+        ends.into_iter().all(|orderly| orderly)
     }
 
     /// kill -9, and waits. Nothing is left of its predecessors then, as after a service manager's clean-up.

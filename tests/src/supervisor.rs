@@ -26,7 +26,7 @@ use nix::{
 
 /// A notify socket, and what was said there.
 #[derive(Debug)]
-pub struct Manager {
+pub struct Supervisor {
     path: PathBuf,
     state: Arc<Mutex<State>>,
 }
@@ -48,7 +48,7 @@ const FIRST: RawFd = 3;
 /// Where copies wait until they are passed: above all that a test has open.
 const ABOVE: RawFd = 700;
 
-impl Manager {
+impl Supervisor {
     /// Listens at `directory/notify`.
     ///
     /// # Panics
@@ -65,7 +65,7 @@ impl Manager {
     }
 
     /// Has a command started as a service's main process: with the notify socket, a watchdog of so many microseconds,
-    /// and what was stored. What is returned must live until it is started; then [`Manager::started`] is due.
+    /// and what was stored. What is returned must live until it is started; then [`Supervisor::started`] is due.
     ///
     /// # Panics
     ///
