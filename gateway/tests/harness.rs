@@ -93,12 +93,12 @@ impl Place {
         command
     }
 
-    /// A copy of the binary that gateways here are started from, to be replaced.
-    pub(crate) fn own_binary(&self) -> PathBuf {
-        let own = self.path("gateway");
-        fs::copy(BINARY, self.path("gateway.new")).expect("copied");
-        fs::rename(self.path("gateway.new"), &own).expect("renamed");
-        own
+    /// A name for the binary that gateways here are started from, which may be given to something else. A link: a file
+    /// that was written a moment ago may be busy, if another test starts a process meanwhile.
+    pub(crate) fn own_binary(&self) {
+        let beside = self.path("gateway.new");
+        std::os::unix::fs::symlink(BINARY, &beside).expect("made");
+        fs::rename(beside, self.path("gateway")).expect("renamed");
     }
 
     /// `gateway upgrade` here.

@@ -3,7 +3,6 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     os::unix::{fs::PermissionsExt, net::UnixDatagram},
-    path::Path,
     process::Output,
 };
 
@@ -169,16 +168,21 @@ fn a_stop_waits_for_the_connections_of_the_process_before() {
     assert!(until("the successor ends after it", || gateway.has_ended()));
 }
 
-fn replace(own: &Path, text: &str) {
-    let beside = own.with_extension("new");
-    fs::write(&beside, text).expect("written");
-    fs::set_permissions(&beside, fs::Permissions::from_mode(0o755)).expect("set");
-    fs::rename(beside, own).expect("renamed");
-}
-
 #[test]
 fn a_successor_that_cannot_serve_changes_nothing_and_the_reason_is_said() {
     let (place, backend) = (Place::new(), Backend::start("a"));
+    let failures = [
+        ("#!/bin/sh\nexit 7\n", "30s", "exit status: 7"),
+        ("#!/bin/sh\nkill -9 $$\n", "30s", "SIGKILL"),
+        ("#!/bin/sh\nexec sleep 1000\n", "200ms", "not ready within 200ms"),
+        ("no program at all\n", "30s", "cannot start"),
+    ];
+    // Long before they are used: a file that was written a moment ago may be busy.
+    for (number, (text, ..)) in failures.iter().enumerate() {
+        let path = place.path(&number.to_string());
+        fs::write(&path, text).expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("set");
+    }
     let (mut gateway, address) = served(&place, &backend);
     let (own, pid) = (place.path("gateway"), u64::from(gateway.id()));
     let mut idle = connect(address);
@@ -199,14 +203,10 @@ fn a_successor_that_cannot_serve_changes_nothing_and_the_reason_is_said() {
     };
     fs::remove_file(&own).expect("removed");
     refused(place.upgrade(&[]), "cannot start");
-    replace(&own, "#!/bin/sh\nexit 7\n");
-    refused(place.upgrade(&[]), "exit status: 7");
-    replace(&own, "#!/bin/sh\nkill -9 $$\n");
-    refused(place.upgrade(&[]), "SIGKILL");
-    replace(&own, "#!/bin/sh\nexec sleep 1000\n");
-    refused(place.upgrade(&["--timeout", "200ms"]), "not ready within 200ms");
-    replace(&own, "no program at all\n");
-    refused(place.upgrade(&[]), "cannot start");
+    for (number, (_, timeout, why)) in failures.into_iter().enumerate() {
+        fs::rename(place.path(&number.to_string()), &own).expect("renamed");
+        refused(place.upgrade(&["--timeout", timeout]), why);
+    }
     place.own_binary();
     // Its manifests are read before anything is handed over.
     fs::rename(place.config(""), place.path("away")).expect("renamed");

@@ -172,3 +172,82 @@ fn keep(channel: &Channel, mut foreign: Foreign) {
     }
     drop(foreign);
 }
+
+#[cfg(test)]
+mod tests {
+    use ir::{ListenerId, RateUnit, SourceKey};
+    use proxy::{Options, Proxy, access_log::Sink};
+
+    use super::*;
+
+    fn proxy() -> Proxy {
+        let options = Options { workers: Some(1), access_log: Sink::Off, descriptor_cap: None };
+        Proxy::start(options).expect("threads")
+    }
+
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(30)
+    }
+
+    fn listener() -> Counted {
+        Counted::Listener(ListenerId("default/eg/web".into()))
+    }
+
+    #[test]
+    fn the_successor_is_asked_and_told_and_its_end_is_noticed() {
+        let (ours, theirs) = Channel::pair().expect("two ends");
+        let (proxy, books) = (proxy(), Books::new(ours));
+        let theirs = Channel::new(theirs).expect("an end");
+        // Before the books are open: who tells is put off, who asks waits.
+        books.free(&listener());
+        let source = Counted::Source {
+            listener: ListenerId("default/eg/web".into()),
+            network: "2001:db8::/64".parse().expect("a network"),
+            key: SourceKey::Peer,
+        };
+        let counts = [
+            Count { of: Counted::Connections, open: 250, full_in: Duration::ZERO },
+            Count { of: listener(), open: 3, full_in: Duration::ZERO },
+            Count { of: source.clone(), open: 1, full_in: Duration::ZERO },
+        ];
+        let elder = thread::scope(|scope| {
+            let early = scope.spawn(|| books.take(&listener(), Some(3)));
+            let foreign = proxy.foreign();
+            let elder = scope.spawn(|| Elder::keep(theirs, foreign, later()).expect("it is all understood"));
+            books.open(&counts).expect("sent");
+            assert_eq!(early.join().expect("it does not panic"), Some(true), "two were left");
+            elder.join().expect("it does not panic")
+        });
+        assert_eq!(books.take(&listener(), Some(3)), Some(false));
+        assert_eq!(books.take(&Counted::Connections, Some(251)), Some(true));
+        assert_eq!(books.take(&Counted::Connections, Some(251)), Some(false));
+        assert_eq!(books.take(&source, Some(1)), Some(false));
+        books.free(&source);
+        assert_eq!(books.take(&source, Some(1)), Some(true));
+        let rate = ConnectionRate { connections: 1, unit: RateUnit::Hour, burst: 1 };
+        assert_eq!([0; 2].map(|_| books.spend(&source, rate)), [Some(true), Some(false)]);
+        assert_eq!([0; 2].map(|_| books.spend(&listener(), rate)), [Some(true), Some(false)]);
+        assert!(!elder.wait(Instant::now()));
+        drop(books);
+        assert!(elder.wait(later()), "its end is noticed");
+        assert!(proxy.foreign().take(&listener(), Some(1)), "and nothing is counted any more");
+    }
+
+    #[test]
+    fn one_that_is_gone_answers_nothing() {
+        let (ours, theirs) = Channel::pair().expect("two ends");
+        let books = Books::new(ours);
+        drop(theirs);
+        assert!(books.open(&[]).is_err());
+        assert_eq!(books.take(&listener(), None), None);
+        books.free(&listener());
+        let (ours, _theirs) = Channel::pair().expect("two ends");
+        let books = Books::new(ours);
+        thread::scope(|scope| {
+            let waits = scope.spawn(|| books.take(&listener(), None));
+            books.close();
+            assert_eq!(waits.join().expect("it does not panic"), None);
+        });
+        assert!(books.open(&[]).is_err());
+    }
+}

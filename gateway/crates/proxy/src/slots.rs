@@ -140,6 +140,8 @@ impl Drop for Slot {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
     #[test]
@@ -176,5 +178,75 @@ mod tests {
         assert!(take(Some(1)).is_none());
         drop(first);
         assert!(take(Some(1)).is_some());
+    }
+
+    /// A successor: what it counts is below zero for as long as it was not told what there was to begin with.
+    #[derive(Default)]
+    struct Successor(Mutex<i64>);
+
+    impl Keeper for Successor {
+        fn take(&self, _counted: &Counted, limit: Option<u64>) -> Option<bool> {
+            let mut open = self.0.lock().unwrap();
+            let room = limit.is_none_or(|limit| *open < limit.cast_signed());
+            *open += i64::from(room);
+            Some(room)
+        }
+
+        fn free(&self, _counted: &Counted) {
+            *self.0.lock().unwrap() -= 1;
+        }
+
+        fn spend(&self, _counted: &Counted, _rate: ir::ConnectionRate) -> Option<bool> {
+            None
+        }
+    }
+
+    #[test]
+    fn a_count_is_handed_over_at_one_instant_whatever_happens_meanwhile() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        for round in 0..200 {
+            let way = Way::default();
+            let slots: Arc<dyn Slots> =
+                Arc::new(UserSlots::new(Refusal::OverGlobalLimit, Kept::new(Counted::Connections, &way)));
+            let successor = Arc::new(Successor::default());
+            let (most, here) = (AtomicU64::new(0), AtomicU64::new(0));
+            std::thread::scope(|scope| {
+                for _ in 0..3 {
+                    scope.spawn(|| {
+                        for _ in 0..200 {
+                            let Ok(slot) = Slot::take(&slots, Some(2), address, address) else { continue };
+                            most.fetch_max(here.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                            here.fetch_sub(1, Ordering::SeqCst);
+                            drop(slot);
+                        }
+                    });
+                }
+                // While this is held nobody is answered, as before the books are open.
+                let mut open = successor.0.lock().unwrap();
+                way.lead_to(Some(Arc::clone(&successor) as Arc<dyn Keeper>));
+                *open += slots.hand_over().cast_signed();
+            });
+            assert_eq!((slots.open(), *successor.0.lock().unwrap()), (0, 0), "round {round}");
+            assert!(most.into_inner() <= 2);
+            slots.take_back();
+            way.lead_to(None);
+            assert!(Slot::take(&slots, Some(1), address, address).is_ok());
+            assert_eq!(*successor.0.lock().unwrap(), 0, "it is told nothing any more");
+        }
+    }
+
+    #[test]
+    fn without_an_answer_of_the_successor_the_count_here_decides() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let way = Way::default();
+        let kept = Kept::new(Counted::Connections, &way);
+        let slots: Arc<dyn Slots> = Arc::new(UserSlots::new(Refusal::OverGlobalLimit, kept));
+        let held = Slot::take(&slots, Some(2), address, address).unwrap();
+        assert_eq!(slots.hand_over(), 1);
+        let second = Slot::take(&slots, Some(2), address, address).unwrap();
+        assert!(Slot::take(&slots, Some(2), address, address).is_err());
+        assert!(Slot::take(&slots, None, address, address).is_ok());
+        drop((held, second));
+        assert_eq!(slots.open(), 0);
     }
 }
