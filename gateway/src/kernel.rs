@@ -48,12 +48,13 @@ enum State {
 
 impl KernelHalf {
     /// Starts what the configuration asks for and the machine allows, and registers its metrics. Fails where it is
-    /// required and some interface would go without.
+    /// required and some interface would go without; then no pin is left, unless a predecessor needs them.
     pub(crate) fn start(
         object_dir: Option<PathBuf>,
         pin_dir: PathBuf,
         config: &ir::Gateway,
         registry: &Registry,
+        has_predecessor: bool,
     ) -> Result<Self> {
         let (state, board) = (State::Accept(String::new()), Board::register(registry));
         let settings = config.appliance.kernel.clone();
@@ -63,7 +64,11 @@ impl KernelHalf {
         half.settled();
         match half.ensure_complete() {
             Err(error) if mode == KernelMode::Require => {
-                half.stop();
+                if has_predecessor {
+                    half.leave();
+                } else {
+                    half.stop();
+                }
                 Err(error)
             }
             _ => Ok(half),
@@ -124,6 +129,26 @@ impl KernelHalf {
                     (false, _) => tiers,
                 }
             }
+        }
+    }
+
+    /// Leaves it as it is, to the successor that has taken it over.
+    pub(crate) fn leave(self) {
+        if let State::AtWork(kernel) = self.state {
+            kernel.leave();
+        }
+    }
+
+    /// Takes it over again, from a successor that was none.
+    pub(crate) fn retake(&mut self, config: &ir::Gateway) {
+        let is_ours =
+            matches!(self.state, State::AtWork(_)) || wanted(&self.settings, &self.listening).is_ok();
+        if is_ours {
+            self.state = State::Accept(String::new());
+            self.begin();
+            self.settled();
+            self.tighten(config);
+            self.loosen(config);
         }
     }
 
@@ -278,7 +303,7 @@ mod tests {
         let nowhere = PathBuf::from("/nonexistent");
         let mut config = ir::Gateway::default();
         config.appliance.kernel = settings.clone();
-        KernelHalf::start(Some(nowhere.clone()), nowhere, &config, &Registry::new())
+        KernelHalf::start(Some(nowhere.clone()), nowhere, &config, &Registry::new(), false)
     }
 
     #[test]

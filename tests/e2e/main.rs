@@ -10,3 +10,4 @@ mod policies;
 mod proxy_protocol;
 mod reloads;
 mod smuggling;
+mod upgrades;

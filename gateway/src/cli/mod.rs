@@ -5,6 +5,7 @@ mod condition;
 mod fields;
 mod run;
 mod status;
+mod upgrade;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,7 @@ enum Command {
     Check(check::Check),
     Status(status::Status),
     Fields(fields::Fields),
+    Upgrade(upgrade::Upgrade),
 }
 
 /// How a command prints what it has found.
@@ -49,6 +51,7 @@ impl Cli {
             Command::Check(check) => check.run(),
             Command::Status(status) => status.run(),
             Command::Fields(fields) => fields.run(),
+            Command::Upgrade(upgrade) => upgrade.run(),
         }
     }
 }

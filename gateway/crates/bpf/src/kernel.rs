@@ -152,6 +152,12 @@ impl Kernel {
         drop(programs);
     }
 
+    /// Leaves everything to another process that has taken it over: what is pinned, and filters that are not.
+    pub fn leave(self) {
+        // A filter of clsact would go with its link, and is the other's by now: it has the same handle.
+        std::mem::forget(self.attached);
+    }
+
     fn is_in_place(&self, name: &str, attached: &Attached) -> bool {
         interface::index(name) == Some(attached.index) && interface::is_held(&self.pins, attached)
     }
