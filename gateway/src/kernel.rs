@@ -2,6 +2,7 @@
 //! absence or failure never changes who is served.
 
 mod board;
+mod callers;
 mod choice;
 mod limits;
 mod policy;
@@ -14,6 +15,7 @@ use ir::{KernelMode, KernelSettings, KernelTier};
 use prometheus::Registry;
 
 use board::Board;
+pub(crate) use callers::Callers;
 
 use crate::host;
 
@@ -24,6 +26,9 @@ const RESETS_PER_SECOND: NonZeroU32 = NonZeroU32::new(100_000).expect("it is not
 /// Sources that are kept track of once a policy asks for it: in some 170 MB of the kernel's memory.
 const SOURCES: NonZeroU32 = NonZeroU32::new(1_000_000).expect("it is not zero");
 
+/// Connections whose PROXY headers are read at a time: with more, the oldest are read by user space alone.
+const HEADERS: NonZeroU32 = NonZeroU32::new(65_536).expect("it is not zero");
+
 /// The kernel half of one appliance.
 #[derive(Debug)]
 pub(crate) struct KernelHalf {
@@ -31,11 +36,21 @@ pub(crate) struct KernelHalf {
     pin_dir: PathBuf,
     state: State,
     settings: KernelSettings,
-    /// True: a policy of the configuration keeps track of sources.
-    tracks: bool,
+    /// What the configuration asks of the programs beyond counting.
+    needs: Needs,
+    callers: Callers,
     /// Where listeners are bound.
     listening: BTreeSet<IpAddr>,
     board: Board,
+}
+
+/// What the programs are started with, since it costs memory or time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Needs {
+    /// A policy counts connections by source, or gives sources buckets.
+    sources: bool,
+    /// Connections begin with PROXY headers.
+    headers: bool,
 }
 
 #[derive(Debug)]
@@ -58,8 +73,9 @@ impl KernelHalf {
     ) -> Result<Self> {
         let (state, board) = (State::Accept(String::new()), Board::register(registry));
         let settings = config.appliance.kernel.clone();
-        let (mode, listening, tracks) = (settings.mode, choice::listening(config), tracks(config));
-        let mut half = Self { object_dir, pin_dir, state, settings, tracks, listening, board };
+        let (mode, listening, needs) = (settings.mode, choice::listening(config), Needs::of(config));
+        let callers = Callers::default();
+        let mut half = Self { object_dir, pin_dir, state, settings, needs, callers, listening, board };
         half.begin();
         half.settled();
         match half.ensure_complete() {
@@ -75,11 +91,17 @@ impl KernelHalf {
         }
     }
 
+    /// Who is calling, for those who serve.
+    pub(crate) fn callers(&self) -> Callers {
+        self.callers.clone()
+    }
+
     /// Before a configuration is published and its new sockets listen: follows the settings, adds rows and lowers
     /// limits.
     pub(crate) fn tighten(&mut self, config: &ir::Gateway) {
         self.listening = choice::listening(config);
-        self.tracks = tracks(config);
+        self.needs = Needs::of(config);
+        self.callers.name(limits::quotas(config));
         self.follow(&config.appliance.kernel);
         self.board.name(limits::listeners(config));
         if let State::AtWork(kernel) = &mut self.state
@@ -179,13 +201,17 @@ impl KernelHalf {
         }
     }
 
-    /// Starts the programs again with room for sources, once a policy asks for it: what is at work is taken over, as
+    /// Starts the programs again with what they need, once the configuration asks for it: what is at work is taken over, as
     /// after a crash.
     fn make_room(&mut self) {
         let State::AtWork(kernel) = &self.state else { return };
-        if !self.tracks || kernel.tracks_sources() {
+        let has = Needs { sources: kernel.tracks_sources(), headers: kernel.reads_headers() };
+        if has.sources >= self.needs.sources && has.headers >= self.needs.headers {
             return;
         }
+        // What was there once stays.
+        self.needs =
+            Needs { sources: self.needs.sources || has.sources, headers: self.needs.headers || has.headers };
         // What is dropped stays pinned, and goes on until the others take its place.
         self.state = State::Accept("the programs are started again".to_owned());
         self.state = self.started();
@@ -208,7 +234,8 @@ impl KernelHalf {
                 pin_dir: self.pin_dir.clone(),
                 interfaces,
                 resets_per_second: RESETS_PER_SECOND,
-                sources: self.tracks.then_some(SOURCES),
+                sources: self.needs.sources.then_some(SOURCES),
+                headers: self.needs.headers.then_some(HEADERS),
             };
             Kernel::start(&options).map_err(|error| error.to_string())
         });
@@ -224,6 +251,10 @@ impl KernelHalf {
     /// Tells of what is at work now.
     fn settled(&self) {
         let line = self.line();
+        self.callers.ask(match &self.state {
+            State::AtWork(kernel) if kernel.reads_headers() => Some(kernel.sources().clone()),
+            State::AtWork(_) | State::Accept(_) => None,
+        });
         let (counters, tiers, complete) = match &self.state {
             State::Accept(_) => (None, Vec::new(), self.settings.mode == KernelMode::Off),
             State::AtWork(kernel) => {
@@ -260,9 +291,14 @@ impl KernelHalf {
     }
 }
 
-/// True: a policy counts connections by source, or gives sources buckets.
-fn tracks(config: &ir::Gateway) -> bool {
-    limits::of(config).values().filter_map(|limit| limit.policy.as_ref()).any(|policy| policy.tracks())
+impl Needs {
+    fn of(config: &ir::Gateway) -> Self {
+        let limits = limits::of(config);
+        Self {
+            sources: limits.values().any(bpf::Limit::tracks),
+            headers: limits.values().any(|limit| limit.proxied.is_some()) && bpf::can_read_headers(),
+        }
+    }
 }
 
 /// Where the kernel half is to work, or why it is not to.

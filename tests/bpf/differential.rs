@@ -208,7 +208,7 @@ fn programs_do_what_the_functions_say() {
     let mut seen = BTreeMap::new();
     let config = Config { cases: 3_000, failure_persistence: None, ..Config::default() };
     let outcome = TestRunner::new(config).run(&frames(), |frame| {
-        let verdict = judge(&frame.as_slice(), NETNS, &known, &NoSocket);
+        let verdict = judge(&frame.as_slice(), NETNS, &known, &NoSocket, &());
         for hook in HOOKS {
             // The kernel itself takes no skb for a test run whose IP header is not whole.
             if hook == Hook::Tc && frame.len() < 14 + 40 {
@@ -216,7 +216,7 @@ fn programs_do_what_the_functions_say() {
             }
             let run = programs.run(hook, &frame);
             let (action, sent) = match verdict {
-                Verdict::Pass | Verdict::PassUnread(_) => (hook.pass(), frame.clone()),
+                Verdict::Pass | Verdict::PassUnread(_) | Verdict::ReadHeader => (hook.pass(), frame.clone()),
                 // Another station's, which a bridge may pass on: no business of a classifier's.
                 Verdict::Refuse(_) if hook == Hook::Tc && frame[..6] != [0; 6] => {
                     (hook.pass(), frame.clone())
@@ -240,8 +240,8 @@ fn programs_do_what_the_functions_say() {
     for _ in 0..2_000 {
         let frame = frames().new_tree(&mut runner).expect("a frame");
         let frame = proptest::strategy::ValueTree::current(&frame);
-        let kind = match judge(&frame.as_slice(), NETNS, &known, &NoSocket) {
-            Verdict::Pass => "passed".to_owned(),
+        let kind = match judge(&frame.as_slice(), NETNS, &known, &NoSocket, &()) {
+            Verdict::Pass | Verdict::ReadHeader => "passed".to_owned(),
             Verdict::PassUnread(unread) => unread.name().to_owned(),
             Verdict::Refuse(refusal) => refusal.reason.name().to_owned(),
         };

@@ -6,6 +6,8 @@
 
 mod address;
 mod checksum;
+mod ending;
+mod first_segment;
 mod frame;
 mod ip;
 mod listener;
@@ -18,6 +20,8 @@ mod reset;
 mod segment;
 mod verdict;
 
+pub use ending::Ending;
+pub use first_segment::{Begins, FlowKey, Said, read_binary};
 pub use listener::{Limit, ListenerKey};
 pub use pace::Pace;
 pub use packet::{Bytes, Packet};
@@ -28,7 +32,8 @@ pub use quota::{Answer, Answers, COUNT_OPEN_OFFSET, Count, Mark, QuotaKey, Refus
 pub use reset::{RESET_V4, RESET_V6, Reset};
 pub use segment::{Ends, Opening};
 pub use verdict::{
-    DropReason, EVICTED, HANDSHAKE, Handshakes, Listeners, REASONS, Refusal, Unread, Verdict, find, judge,
+    DropReason, EVICTED, HANDSHAKE, Handshakes, Headers, Listeners, REASONS, Refusal, Unread, Verdict, find,
+    judge,
 };
 
 /// Version of the map layouts. The object file carries it, the loader checks it, and pins live in a directory
@@ -58,6 +63,12 @@ pub mod names {
     pub const REASONS: &str = "REASONS";
     /// Storage of sockets: [`Mark`](crate::Mark).
     pub const MARKS: &str = "MARKS";
+    /// [`FlowKey`](crate::FlowKey) to the sequence number of its first byte.
+    pub const AWAITED: &str = "AWAITED";
+    /// [`FlowKey`](crate::FlowKey) to [`Said`](crate::Said).
+    pub const SAID: &str = "SAID";
+    /// 1: PROXY headers are read; set before the programs are loaded.
+    pub const HEADERS: &str = "HEADERS";
     /// One number: when a quota last became full, nanoseconds of the monotonic clock; 0: none has.
     pub const FILLED: &str = "FILLED";
     /// Per processor, one [`Pace`](crate::Pace).

@@ -71,25 +71,67 @@ impl ListenerKey {
 pub struct Limit {
     quota: u64,
     most: u64,
+    /// What is known with the SYN.
     policy: Policy,
+    /// What is known with the PROXY header.
+    proxied: Policy,
+    /// The set of networks that may send one.
+    senders: u64,
+    flags: u64,
 }
 
-const _: () = assert!(size_of::<Limit>() == 80);
+const _: () = assert!(size_of::<Limit>() == 160);
+
+/// PROXY headers are read here.
+const READS_HEADERS: u64 = 1;
 
 impl Limit {
     /// `quota`: the id of a [`QuotaKey`](crate::QuotaKey). `most`: `None`: any number, which are only counted.
     pub const fn new(quota: u64, most: Option<u64>) -> Self {
+        let unlimited = u64::MAX;
+        Self { quota, most: unlimited, policy: Policy::NONE, proxied: Policy::NONE, senders: 0, flags: 0 }
+            .with_most(most)
+    }
+
+    /// With another number of connections.
+    #[must_use]
+    pub const fn with_most(self, most: Option<u64>) -> Self {
         let most = match most {
             Some(most) => most,
             None => u64::MAX,
         };
-        Self { quota, most, policy: Policy::NONE }
+        Self { most, ..self }
     }
 
     /// With a policy.
     #[must_use]
     pub const fn with_policy(self, policy: Policy) -> Self {
         Self { policy, ..self }
+    }
+
+    /// Connections begin with a PROXY header, which networks of the set `senders` may send, or may begin with one.
+    /// `proxied`: what holds for the source in it.
+    #[must_use]
+    pub const fn reading_headers(self, senders: u64, proxied: Policy) -> Self {
+        Self { senders, proxied, flags: self.flags | READS_HEADERS, ..self }
+    }
+
+    /// True: PROXY headers are read here.
+    #[inline(always)]
+    pub const fn reads_headers(&self) -> bool {
+        self.flags & READS_HEADERS != 0
+    }
+
+    /// The set of networks that may send PROXY headers.
+    #[inline(always)]
+    pub const fn senders(&self) -> u64 {
+        self.senders
+    }
+
+    /// What holds for the source in the PROXY header, or the peer where it names nobody.
+    #[inline(always)]
+    pub const fn proxied(&self) -> &Policy {
+        &self.proxied
     }
 
     /// The id of the [`QuotaKey`](crate::QuotaKey).

@@ -1,4 +1,9 @@
-use crate::{ListenerKey, Opening, address::Address, verdict::DropReason};
+use crate::{
+    ListenerKey, Opening,
+    address::Address,
+    first_segment::{Begins, Said},
+    verdict::DropReason,
+};
 
 /// What holds for the sources of a listening socket's connections, beside how many it may have. Written by user space
 /// only. Whatever is zero is not asked.
@@ -108,15 +113,24 @@ impl Policy {
     /// Why a connection that a segment asks for is refused. Whose handshake may end is asked for limits only.
     #[inline(always)]
     pub(crate) fn refuses(&self, segment: &Opening, sources: &impl Sources) -> Option<DropReason> {
+        self.refuses_source(segment.source, segment.is_last(), sources)
+    }
+
+    #[inline(always)]
+    fn refuses_source(
+        &self,
+        address: Address,
+        limits_only: bool,
+        sources: &impl Sources,
+    ) -> Option<DropReason> {
         if self.owner == 0 {
             return None;
         }
-        let address = segment.source;
         let networks = match self.networks {
             0 => Networks(0),
             set => sources.networks(&NetworkKey::new(set, address)),
         };
-        if !segment.is_last() {
+        if !limits_only {
             if networks.has(Networks::DENY) {
                 return Some(DropReason::SourceDenied);
             }
@@ -138,7 +152,7 @@ impl Policy {
         {
             return Some(DropReason::OverPrefixLimit);
         }
-        if segment.is_last() {
+        if limits_only {
             return None;
         }
         if self.source_rate.interval != 0 {
@@ -151,6 +165,31 @@ impl Policy {
             return Some(DropReason::OverListenerRate);
         }
         None
+    }
+
+    /// Why a connection whose first segment says that is refused: this is the policy for the source in the header.
+    /// `senders`: the set of networks that may send one.
+    #[inline(always)]
+    pub fn refuses_header(
+        &self,
+        said: &Said,
+        segment: &Opening,
+        senders: u64,
+        sources: &impl Sources,
+    ) -> Option<DropReason> {
+        let is_header =
+            said.begins(Begins::Named) || said.begins(Begins::Nameless) || said.begins(Begins::Malformed);
+        if is_header && !sources.networks(&NetworkKey::new(senders, segment.source)).has(Networks::SENDER) {
+            return Some(DropReason::ProxyUntrusted);
+        }
+        if said.begins(Begins::Malformed) {
+            return Some(DropReason::ProxyMalformed);
+        }
+        // What cannot be told yet is for user space to judge.
+        if said.begins(Begins::Partly) {
+            return None;
+        }
+        self.refuses_source(said.client(segment.source), false, sources)
     }
 
     /// The rows to count an established connection in: none for an exempt source.
@@ -265,6 +304,11 @@ impl SourceCount {
         Self { open: 0, generation }
     }
 
+    /// Of a source in PROXY headers, whose connections user space counts: as many as there may be, or none.
+    pub const fn full(full: bool) -> Self {
+        Self { open: if full { i64::MAX } else { 0 }, generation: 0 }
+    }
+
     /// Connections that are open.
     #[inline(always)]
     pub const fn open(&self) -> i64 {
@@ -353,6 +397,8 @@ impl Networks {
     pub const ALLOW: u32 = 2;
     /// No limit and no rate holds for it.
     pub const EXEMPT: u32 = 4;
+    /// It may send PROXY headers.
+    pub const SENDER: u32 = 8;
 
     #[inline(always)]
     const fn has(self, what: u32) -> bool {

@@ -81,6 +81,7 @@ impl Appliance {
         let (pins, registry) = (places.runtime_dir.join("bpf"), proxy.metrics());
         let bpf_dir = places.bpf_dir.clone();
         let kernel = KernelHalf::start(bpf_dir, pins, &desired.config, registry, claim.is_some())?;
+        proxy.consult(Arc::new(kernel.callers()));
         let shown = Shown::default();
         let mut appliance = Self {
             metrics: ConfigMetrics::new(registry),

@@ -55,9 +55,9 @@ impl Handshakes for Begun {
 }
 
 fn refused(bytes: &[u8]) -> Option<Opening> {
-    match judge(&bytes, NETNS, &Full, &()) {
+    match judge(&bytes, NETNS, &Full, &(), &()) {
         Verdict::Refuse(refusal) => Some(refusal.opening),
-        Verdict::Pass | Verdict::PassUnread(_) => None,
+        Verdict::Pass | Verdict::PassUnread(_) | Verdict::ReadHeader => None,
     }
 }
 

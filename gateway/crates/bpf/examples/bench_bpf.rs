@@ -52,6 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let directory = std::env::var_os("GATEWAY_BPF_DIR")
         .map_or_else(|| PathBuf::from("target/release/bpf"), PathBuf::from);
     let mut loader = EbpfLoader::new();
+    loader.override_global(names::HEADERS, &1_u64, true);
     loader.map_max_entries(names::SOURCES, SOURCES).map_max_entries(names::BUCKETS, SOURCES / 2);
     let mut ebpf = loader.load_file(directory.join("gateway.bpf.o"))?;
     for name in [names::BARE_DROP, names::XDP_FRAGS, names::VETH_FRAGS] {

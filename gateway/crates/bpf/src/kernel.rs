@@ -13,6 +13,7 @@ use crate::{
     object::Object,
     pins::Pins,
     rows::Rows,
+    sources::Sources,
 };
 
 /// What the kernel half needs to know.
@@ -30,6 +31,8 @@ pub struct Options {
     /// each when the programs start, and the one that was seen last the longest ago makes room. `None`: none can, as long
     /// as no policy asks for it.
     pub sources: Option<NonZeroU32>,
+    /// Connections whose PROXY header may be read at a time; `None`: none is read.
+    pub headers: Option<NonZeroU32>,
 }
 
 /// The kernel half at work. Dropping it leaves everything pinned as it is, as a crash does; [`Kernel::detach`]
@@ -40,6 +43,8 @@ pub struct Kernel {
     netns: u64,
     rows: Rows,
     counters: Counters,
+    sources: Sources,
+    reads_headers: bool,
     wanted: Interfaces,
     attached: BTreeMap<String, Result<Attached, Error>>,
 }
@@ -56,7 +61,14 @@ impl Kernel {
         loader.override_global(names::NETNS, &netns, true);
         let interval = 1_000_000_000 / u64::from(options.resets_per_second.get());
         loader.override_global(names::RESET_INTERVAL, &interval, true);
-        for (name, room) in [(names::SOURCES, options.sources), (names::BUCKETS, options.sources.map(half))] {
+        loader.override_global(names::HEADERS, headers_constant(options.headers), true);
+        let rooms = [
+            (names::SOURCES, options.sources),
+            (names::BUCKETS, options.sources.map(half)),
+            (names::AWAITED, options.headers),
+            (names::SAID, options.headers),
+        ];
+        for (name, room) in rooms {
             let room = room.map_or(1, NonZeroU32::get);
             // What an earlier process has left is as good if it is as large, and knows who is connected.
             if pins.room(name).is_some_and(|left| left < room) {
@@ -71,10 +83,21 @@ impl Kernel {
         let mut programs = loader.load(&object.bytes).map_err(load_error)?;
         let rows = Rows::open(&pins, netns)?;
         let counters = Counters::open(&pins, netns)?;
+        let sources = Sources::open(&pins, netns)?;
         pins.remove_other_versions();
         counting::attach(counting_program(&mut programs)?, &pins)?;
         let wanted = Interfaces::default();
-        let mut kernel = Self { programs, pins, netns, rows, counters, wanted, attached: BTreeMap::new() };
+        let mut kernel = Self {
+            programs,
+            pins,
+            netns,
+            rows,
+            counters,
+            sources,
+            reads_headers: options.headers.is_some(),
+            wanted,
+            attached: BTreeMap::new(),
+        };
         kernel.attach(&options.interfaces)?;
         Ok(kernel)
     }
@@ -134,6 +157,16 @@ impl Kernel {
         self.pins.room(names::SOURCES).is_some_and(|room| room > 1)
     }
 
+    /// True: PROXY headers are read.
+    pub fn reads_headers(&self) -> bool {
+        self.reads_headers
+    }
+
+    /// Who is really calling.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
     /// What the programs count.
     pub fn counters(&self) -> &Counters {
         &self.counters
@@ -170,6 +203,20 @@ impl std::fmt::Debug for Kernel {
             .field("attached", &self.attached)
             .finish_non_exhaustive()
     }
+}
+
+/// True: the running kernel is 5.18 or newer, from which on PROXY headers can be read in it.
+pub fn can_read_headers() -> bool {
+    let release = nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
+    let release = release.unwrap_or_default();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    let version: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    version >= (5, 18)
+}
+
+/// As the programs know whether headers are read.
+const fn headers_constant(headers: Option<NonZeroU32>) -> &'static u64 {
+    if headers.is_some() { &1 } else { &0 }
 }
 
 /// Buckets for new connections: they matter for as long as a bucket takes to fill.

@@ -19,12 +19,14 @@ mod pins;
 mod policy;
 mod row;
 mod rows;
+mod sources;
 
 pub use counters::{Counters, Refusals};
 pub use error::Error;
 pub use interface::{Hook, Interfaces, Tier};
-pub use kernel::{Kernel, Options};
+pub use kernel::{Kernel, Options, can_read_headers};
 pub use limits::{Limit, Limits, QuotaId};
 pub use networks::Networks;
 pub use pins::clean;
-pub use policy::{Policy, PrefixLimit, Rate};
+pub use policy::{Policy, PrefixLimit, Proxied, Rate};
+pub use sources::{Header, Sources};

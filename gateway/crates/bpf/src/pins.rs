@@ -5,18 +5,20 @@ use std::{
 
 use aya::maps::MapInfo;
 use ebpf_common::{
-    ABI_VERSION, Count, Limit, ListenerKey, Mark, NetworkKey, QuotaKey, Refused, SourceCount, SourceKey,
-    SourceMark, names,
+    ABI_VERSION, Count, FlowKey, Limit, ListenerKey, Mark, NetworkKey, QuotaKey, Refused, Said, SourceCount,
+    SourceKey, SourceMark, names,
 };
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use crate::Error;
 
 /// Pinned maps with the sizes of key and value.
-const MAPS: [(&str, usize, usize); 10] = [
+const MAPS: [(&str, usize, usize); 12] = [
     (names::LIMITS, size_of::<ListenerKey>(), size_of::<Limit>()),
     (names::NETWORKS, size_of::<u32>() + size_of::<NetworkKey>(), size_of::<u32>()),
     (names::SOURCES, size_of::<SourceKey>(), size_of::<SourceCount>()),
+    (names::AWAITED, size_of::<FlowKey>(), size_of::<u32>()),
+    (names::SAID, size_of::<FlowKey>(), size_of::<Said>()),
     (names::BUCKETS, size_of::<SourceKey>(), size_of::<u64>()),
     (names::COUNTS, size_of::<QuotaKey>(), size_of::<Count>()),
     (names::REFUSED, size_of::<QuotaKey>(), size_of::<Refused>()),

@@ -13,7 +13,7 @@ use nix::{
 };
 
 use crate::{
-    Error,
+    Error, Networks, Proxied,
     error::Cause,
     limits::{Limit, Limits, QuotaId, expanded},
     pins::Pins,
@@ -65,12 +65,11 @@ impl Rows {
             let key = Key::new(self.netns, address);
             let new = self.row(limit);
             let row = match self.before(&key)? {
+                // The same listener's: its policy stays for the moment.
                 Some(before) if before.quota() == new.quota() => {
-                    ebpf_common::Limit::new(new.quota(), lower(before.most(), new.most()))
-                        .with_policy(*before.policy())
+                    before.with_most(lower(before.most(), new.most()))
                 }
-                Some(before) => ebpf_common::Limit::new(new.quota(), lower(before.most(), new.most()))
-                    .with_policy(*new.policy()),
+                Some(before) => new.with_most(lower(before.most(), new.most())),
                 None => new,
             };
             self.set(key, row)?;
@@ -155,17 +154,19 @@ impl Rows {
     }
 
     fn row(&self, limit: &Limit) -> ebpf_common::Limit {
-        let Limit { quota, most, policy } = limit;
-        let row = ebpf_common::Limit::new(quota.0, *most);
-        match policy {
-            // Apart from the same quota's of another namespace.
-            Some(policy) => row.with_policy(policy.row((quota.0 ^ self.netns.rotate_left(32)).max(1))),
-            None => row,
+        let Limit { quota, most, policy, proxied } = limit;
+        let mut row = ebpf_common::Limit::new(quota.0, *most);
+        if let Some(policy) = policy {
+            row = row.with_policy(policy.row(owner(self.netns, *quota, false)));
         }
+        if let Some(Proxied { senders, policy }) = proxied {
+            row = row.reading_headers(senders.id(), policy.row(owner(self.netns, *quota, true)));
+        }
+        row
     }
 
     fn add_networks(&mut self, limit: &Limit) -> Result<(), Error> {
-        for (key, bits, says) in limit.policy.iter().flat_map(|policy| policy.networks.rows()) {
+        for (key, bits, says) in networks(limit).flat_map(Networks::rows) {
             let key = NetworkOf::new(bits, Network(key));
             self.networks.insert(&key, says, 0).map_err(failed("add to", names::NETWORKS))?;
         }
@@ -208,6 +209,19 @@ impl Rows {
     fn set(&mut self, key: Key, row: ebpf_common::Limit) -> Result<(), Error> {
         self.limits.insert(key, LimitRow(row), 0).map_err(failed("write", names::LIMITS))
     }
+}
+
+/// Every set of networks that a limit refers to.
+fn networks(limit: &Limit) -> impl Iterator<Item = &Networks> {
+    let policies = [limit.policy.as_ref(), limit.proxied.as_ref().map(|proxied| &proxied.policy)];
+    let senders = limit.proxied.iter().map(|proxied| &*proxied.senders);
+    policies.into_iter().flatten().map(|policy| &*policy.networks).chain(senders)
+}
+
+/// Whose sources they are that connect to a quota's sockets: apart from the same quota's of another namespace, and from
+/// those in PROXY headers.
+pub(crate) fn owner(netns: u64, quota: QuotaId, proxied: bool) -> u64 {
+    (quota.0 ^ netns.rotate_left(32) ^ u64::from(proxied).rotate_left(63)).max(1)
 }
 
 /// A handle of its own of a pinned map.

@@ -14,6 +14,7 @@ use crate::{
     metrics::Metrics,
     refusal::Refusal,
     slots::{Count, Counted, GateState, Keeper, Kept, Slots, Tracked, UserSlots, Way},
+    sources::Below,
 };
 
 /// What outlives a reload, keyed by stable ids. The maps are locked only while a snapshot is built; the
@@ -27,6 +28,8 @@ pub(crate) struct Carry {
     pub(crate) foreign: IntGauge,
     /// Every metric of the data plane.
     pub(crate) metrics: Metrics,
+    /// Who sees connections before they are accepted.
+    pub(crate) below: Below,
     descriptor_cap: u64,
     listeners: Mutex<HashMap<ListenerId, Arc<dyn Slots>>>,
     gates: Mutex<HashMap<ListenerId, Arc<GateState>>>,
@@ -66,6 +69,7 @@ impl Carry {
             way,
             tracked: Arc::new(metrics.tracked(TRACKED)),
             metrics,
+            below: Below::default(),
             descriptor_cap,
             listeners: Mutex::default(),
             gates: Mutex::default(),
@@ -95,7 +99,7 @@ impl Carry {
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || {
             let owner = self.owners.fetch_add(1, Ordering::Relaxed);
-            Arc::new(GateState::new(id.clone(), owner, &self.tracked, &self.way))
+            Arc::new(GateState::new(id.clone(), owner, &self.tracked, &self.way, &self.below))
         };
         Arc::clone(gates.entry(id.clone()).or_insert_with(new))
     }

@@ -17,6 +17,7 @@ use crate::{
     listener::{BindError, Bound, Sockets},
     metrics::Metrics,
     snapshot::Snapshot,
+    sources::Sources,
     worker::{Command, Farewell, Pulse, WorkerThread},
 };
 
@@ -142,6 +143,11 @@ impl Proxy {
             Some(adopted) => adopted.share(key, workers).map_err(|reason| BindError { key, reason }),
             None => Bound::bind(key, workers),
         }
+    }
+
+    /// Asks these who is calling, and tells them who has enough connections; once, before the first configuration.
+    pub fn consult(&self, sources: Arc<dyn Sources>) {
+        self.carry.below.consult(sources);
     }
 
     /// The generation in force.

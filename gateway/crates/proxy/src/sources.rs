@@ -1,3 +1,4 @@
+mod below;
 mod proxy_header;
 
 use std::net::{IpAddr, SocketAddr};
@@ -5,6 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::{Buf, BytesMut};
 use ipnet::IpNet;
 
+pub use self::below::Sources;
+pub(crate) use self::below::{Below, Full};
 use self::proxy_header::{HeaderReader, Verdict};
 use crate::{connection::Socket, refusal::Refusal, snapshot::Scope};
 

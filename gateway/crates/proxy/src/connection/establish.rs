@@ -68,6 +68,9 @@ pub(super) async fn establish(
             Ok(proxied) => source.proxied = proxied,
             Err(refusal) => return Err(Refused { refusal, scope, source, turned_away: None }),
         }
+        if let Err(refusal) = worker.carry.below.check(&source) {
+            return Err(Refused { refusal, scope, source, turned_away: None });
+        }
         if socket.has_listener()
             && let Err(refusal) = admit(worker, &mut socket, &scope, &source, Known::Source)
         {

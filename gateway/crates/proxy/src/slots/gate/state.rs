@@ -3,11 +3,14 @@ use std::{sync::Arc, time::Duration};
 use ipnet::IpNet;
 use ir::{ConnectionRate, ListenerId, SourceKey};
 
-use crate::slots::{
-    Count, Counted,
-    bucket::{Moved, Pace, SharedBucket},
-    kept::Way,
-    tracked::{Place, TrackKey, Tracked},
+use crate::{
+    slots::{
+        Count, Counted,
+        bucket::{Moved, Pace, SharedBucket},
+        kept::Way,
+        tracked::{Place, TrackKey, Tracked},
+    },
+    sources::{Below, Full},
 };
 
 /// What is carried of a listener's connection policy. Once a successor keeps it, it is asked and told.
@@ -18,19 +21,28 @@ pub(crate) struct GateState {
     bucket: SharedBucket,
     tracked: Arc<Tracked>,
     way: Way,
+    full: Full,
 }
 
 /// A connection that is counted; dropping it ends that.
 pub(crate) struct Held {
     state: Arc<GateState>,
     place: Place,
+    /// Of one that is counted by the source in its PROXY header: that source, or its network.
+    proxied: Option<IpNet>,
 }
 
 impl GateState {
     /// Nothing counted yet.
-    pub(crate) fn new(listener: ListenerId, owner: u32, tracked: &Arc<Tracked>, way: &Way) -> Self {
+    pub(crate) fn new(
+        listener: ListenerId,
+        owner: u32,
+        tracked: &Arc<Tracked>,
+        way: &Way,
+        below: &Below,
+    ) -> Self {
         let (tracked, way) = (Arc::clone(tracked), way.clone());
-        Self { listener, owner, bucket: SharedBucket::default(), tracked, way }
+        Self { listener, owner, bucket: SharedBucket::default(), tracked, way, full: Full::new(below) }
     }
 
     /// What its times count in.
@@ -55,7 +67,14 @@ impl GateState {
                 None => state.tracked.open(track, limit, now),
             },
         };
-        Some(Held { state: Arc::clone(state), place: place? })
+        let proxied = (key == SourceKey::ProxySource).then_some(network);
+        let Some(place) = place else {
+            if let Some(network) = proxied {
+                state.full.refused(&state.listener, network);
+            }
+            return None;
+        };
+        Some(Held { state: Arc::clone(state), place, proxied })
     }
 
     /// As [`GateState::open`], for a connection that another process serves.
@@ -132,9 +151,12 @@ impl GateState {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let Self { state, place } = self;
+        let Self { state, place, proxied } = self;
         if let Some((network, key)) = state.tracked.close(*place, state.now()).and_then(|key| key.parts()) {
             state.way.free(&state.counted(network, key));
+        }
+        if let Some(network) = *proxied {
+            state.full.freed(&state.listener, network);
         }
     }
 }
