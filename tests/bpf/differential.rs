@@ -60,6 +60,10 @@ impl Sources for Seen<'_> {
         self.0.sources.get(place).copied().unwrap_or(0)
     }
 
+    fn open_of_network(&self, network: &SourceKey) -> i64 {
+        self.open(network)
+    }
+
     fn spend(&self, source: &SourceKey, _: &Rate) -> bool {
         !self.0.spent.contains(source)
     }
@@ -99,6 +103,7 @@ fn listening(programs: &mut Programs) -> Known {
     let endless = Rate::new(1, u32::MAX);
     let lists = Policy::of(1).with_networks(3, true);
     let limits = Policy::of(2).with_source_limit(2).with_prefix_limit(3, 24, 64).with_networks(4, false);
+    let both = Policy::of(4).with_source_limit(2).with_rates(endless, Rate::NONE);
     let rows = [
         (v4(PORT), Limit::new(0, Some(10)), 10),
         (v6(PORT), Limit::new(1, Some(10)), 11),
@@ -108,6 +113,8 @@ fn listening(programs: &mut Programs) -> Known {
         (v6(PORT + 2), Limit::new(5, Some(1)).with_policy(limits), -1),
         (v4(PORT + 3), Limit::new(6, None).with_policy(Policy::of(3).with_rates(endless, Rate::NONE)), 0),
         (v6(PORT + 3), Limit::new(7, None).with_policy(Policy::of(3).with_rates(Rate::NONE, endless)), 0),
+        (v4(PORT + 4), Limit::new(8, None).with_policy(both), 0),
+        (v6(PORT + 4), Limit::new(9, None).with_policy(both), 0),
     ];
     for (key, limit, open) in rows {
         known.listen(programs, key, limit, open);
@@ -139,6 +146,20 @@ fn listening(programs: &mut Programs) -> Known {
         }
     }
     known.sources.iter().for_each(|(key, open)| programs.source(*key, *open));
+    // Sources whose row has their bucket, and others that have no row and a bucket elsewhere.
+    for last in 0..8u8 {
+        for mut address in [client, client6] {
+            address[15] = last;
+            let (source, spent) = (SourceKey::new(4, address, 128), last % 2 == 0);
+            if spent {
+                known.spent.insert(source);
+            }
+            if last < 6 {
+                programs.source_with(source, i64::from(last / 2), spent);
+                known.sources.insert(source, i64::from(last / 2));
+            }
+        }
+    }
     known.spent.iter().for_each(|key| programs.spent(*key));
     known
 }

@@ -79,7 +79,7 @@ fn reasons_come_in_their_order() {
         programs.source(SourceKey::new(OWNER, address, bits as u8), 2);
     }
     for address in [mapped(CLIENT), CLIENT6] {
-        programs.spent(SourceKey::new(OWNER, address, 128));
+        programs.source_with(SourceKey::new(OWNER, address, 128), 1, true);
     }
     check(&mut programs, both(DropReason::OverSourceRate), "the source has no token");
     listen(&mut programs, policy.with_rates(Rate::NONE, Rate::new(1_000, 1)), true);

@@ -159,10 +159,15 @@ impl Programs {
         networks.insert(&key, says, 0).expect("room");
     }
 
-    /// A source or network that has so many connections.
+    /// A source or network that has so many connections, and a full bucket.
     pub fn source(&mut self, key: SourceKey, open: i64) {
-        let mut sources: HashMap<_, Source, [i64; 2]> = self.map(names::SOURCES);
-        sources.insert(Source(key), [open, 1], 0).expect("room");
+        self.source_with(key, open, false);
+    }
+
+    /// Likewise; `spent`: its bucket is empty.
+    pub fn source_with(&mut self, key: SourceKey, open: i64, spent: bool) {
+        let mut sources: HashMap<_, Source, [i64; 3]> = self.map(names::SOURCES);
+        sources.insert(Source(key), [open, 1, if spent { NEVER } else { 0 }], 0).expect("room");
     }
 
     /// A source that has no token.

@@ -90,7 +90,7 @@ fn open_source(context: &SockOpsContext, limit: &Limit, quota: &QuotaKey, netns:
         unsafe {
             (*mark).set(which, *place, (*row).generation());
             atomic::add(row.cast(), 1);
-            if limit.policy().is_reached(place, core::ptr::read_volatile(row).open()) {
+            if limit.policy().is_reached(which, core::ptr::read_volatile(row).open()) {
                 note_filled();
             }
         }

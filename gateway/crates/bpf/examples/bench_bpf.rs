@@ -83,6 +83,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     listen(&mut ebpf, Some(10), 0, checked())?;
     row(&ebpf, "SYN that every check of a policy lets pass, IPv4", &syn)?;
     row(&ebpf, "SYN that every check of a policy lets pass, IPv6", &v6(SYN, PORT, 0))?;
+    for (what, policy) in alone() {
+        listen(&mut ebpf, None, 0, policy)?;
+        row(&ebpf, &format!("SYN that a policy of {what} alone lets pass, IPv4"), &syn)?;
+    }
     let refusing = [
         ("deny list", Policy::of(1).with_networks(DENIED, false)),
         ("source limit", Policy::of(2).with_source_limit(1)),
@@ -153,6 +157,18 @@ fn checked() -> Policy {
         .with_rates(endless, endless)
 }
 
+/// Each check for itself, with room.
+fn alone() -> [(&'static str, Policy); 5] {
+    let (policy, endless) = (Policy::of(1), Rate::new(1, u32::MAX));
+    [
+        ("networks", policy.with_networks(OTHERS, true)),
+        ("a source limit", policy.with_source_limit(10)),
+        ("a prefix limit", policy.with_prefix_limit(100, 24, 64)),
+        ("a source rate", policy.with_rates(endless, Rate::NONE)),
+        ("a listener rate", policy.with_rates(Rate::NONE, endless)),
+    ]
+}
+
 /// Networks and sources for the policies.
 fn police(ebpf: &mut Ebpf) -> Result<(), Box<dyn Error>> {
     let senders = [(Ipv4Addr::new(198, 51, 100, 1).to_ipv6_mapped().octets(), 120), (SENDER6.octets(), 64)];
@@ -169,11 +185,11 @@ fn police(ebpf: &mut Ebpf) -> Result<(), Box<dyn Error>> {
         let address = Ipv4Addr::from(0x0a00_0000 + number * 256).to_ipv6_mapped().octets();
         say(OTHERS, address, 120, Networks::DENY)?;
     }
-    let mut sources: HashMap<_, Plain<SourceKey>, [i64; 2]> = map(ebpf, names::SOURCES)?.try_into()?;
+    let mut sources: HashMap<_, Plain<SourceKey>, [i64; 3]> = map(ebpf, names::SOURCES)?.try_into()?;
     for owner in [1, 2] {
         for (address, bits) in senders {
-            sources.insert(Plain(SourceKey::new(owner, address, 128)), [1, 1], 0)?;
-            sources.insert(Plain(SourceKey::new(owner, address, bits as u8)), [1, 1], 0)?;
+            sources.insert(Plain(SourceKey::new(owner, address, 128)), [1, 1, 0], 0)?;
+            sources.insert(Plain(SourceKey::new(owner, address, bits as u8)), [1, 1, 0], 0)?;
         }
     }
     let mut buckets: HashMap<_, Plain<SourceKey>, i64> = map(ebpf, names::BUCKETS)?.try_into()?;
