@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ebpf_common::{
-    Handshakes, Limit, ListenerKey, Listeners, NetworkKey, Networks, Opening, Policy, QuotaKey, Rate, Reset,
-    SourceKey, Sources, Verdict, judge,
+    Handshakes, Limit, ListenerKey, Listeners, NetworkKey, Networks, Opening, Policy, Rate, Reset, SourceKey,
+    Sources, Verdict, judge,
 };
 use proptest::{
     collection::vec,
@@ -22,7 +22,7 @@ use crate::{
 #[derive(Default)]
 struct Known {
     limits: BTreeMap<ListenerKey, Limit>,
-    open: BTreeMap<QuotaKey, i64>,
+    open: BTreeMap<u64, i64>,
     /// Address, number of bits and what the network says, by set.
     networks: Vec<(u64, [u8; 16], u8, u32)>,
     sources: BTreeMap<SourceKey, i64>,
@@ -34,11 +34,11 @@ impl Listeners for Known {
         self.limits.get(listener)
     }
 
-    fn open(&self, quota: &QuotaKey) -> i64 {
-        self.open.get(quota).copied().unwrap_or(0)
+    fn open(&self, limit: &Limit) -> i64 {
+        self.open.get(&limit.quota()).copied().unwrap_or(0)
     }
 
-    fn sources(&self, _: &QuotaKey) -> impl Sources {
+    fn sources(&self, _: &Limit) -> impl Sources {
         Seen(self)
     }
 }
@@ -90,7 +90,7 @@ impl Known {
     fn listen(&mut self, programs: &mut Programs, key: ListenerKey, limit: Limit, open: i64) {
         programs.listen_with(key, limit, open);
         self.limits.insert(key, limit);
-        self.open.insert(QuotaKey::new(key.netns(), limit.quota()), open);
+        self.open.insert(limit.quota(), open);
     }
 }
 

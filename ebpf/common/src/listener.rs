@@ -72,9 +72,12 @@ pub struct Limit {
     quota: u64,
     most: u64,
     policy: Policy,
+    /// Of the quota's row among the counts: an index costs a program nothing where a key would be hashed.
+    slot: u32,
+    padding: u32,
 }
 
-const _: () = assert!(size_of::<Limit>() == 80);
+const _: () = assert!(size_of::<Limit>() == 88);
 
 impl Limit {
     /// `quota`: the id of a [`QuotaKey`](crate::QuotaKey). `most`: `None`: any number, which are only counted.
@@ -83,7 +86,19 @@ impl Limit {
             Some(most) => most,
             None => u64::MAX,
         };
-        Self { quota, most, policy: Policy::NONE }
+        Self { quota, most, policy: Policy::NONE, slot: 0, padding: 0 }
+    }
+
+    /// Counted in that row.
+    #[must_use]
+    pub const fn with_slot(self, slot: u32) -> Self {
+        Self { slot, ..self }
+    }
+
+    /// The row that it is counted in.
+    #[inline(always)]
+    pub const fn slot(&self) -> u32 {
+        self.slot
     }
 
     /// With a policy.

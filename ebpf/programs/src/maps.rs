@@ -37,7 +37,10 @@ static SOURCES: LruHashMap<SourceKey, SourceCount> = LruHashMap::with_max_entrie
 static BUCKETS: LruHashMap<SourceKey, u64> = LruHashMap::with_max_entries(1, 0);
 
 #[map]
-static COUNTS: HashMap<QuotaKey, Count> = HashMap::with_max_entries(SOCKETS, BPF_F_NO_PREALLOC);
+static COUNTS: Array<Count> = Array::with_max_entries(SOCKETS, 0);
+
+#[map]
+static SLOTS: HashMap<u32, QuotaKey> = HashMap::with_max_entries(SOCKETS, BPF_F_NO_PREALLOC);
 
 #[map]
 static REFUSED: PerCpuHashMap<QuotaKey, Refused> =
@@ -119,22 +122,22 @@ impl Listeners for Maps {
     }
 
     #[inline(always)]
-    fn open(&self, quota: &QuotaKey) -> i64 {
-        let Some(count) = count(quota) else { return 0 };
+    fn open(&self, limit: &Limit) -> i64 {
+        let Some(count) = count(limit.slot()) else { return 0 };
         // SAFETY: the row is readable as above; volatile, because other processors add to it.
         unsafe { core::ptr::read_volatile(count) }.open()
     }
 
     #[inline(always)]
-    fn sources(&self, quota: &QuotaKey) -> impl Sources {
-        Known { quota: *quota, source: Cell::new(core::ptr::null_mut()), now: Cell::new(0) }
+    fn sources(&self, limit: &Limit) -> impl Sources {
+        Known { slot: limit.slot(), source: Cell::new(core::ptr::null_mut()), now: Cell::new(0) }
     }
 }
 
 /// Who connects, as [`Sources`] asks for it. A bucket that two processors take from at once may give a token more:
 /// accept has a bucket too.
 struct Known {
-    quota: QuotaKey,
+    slot: u32,
     /// The source's row, once it was looked up and is there, else null.
     source: Cell<*mut SourceCount>,
     /// The time, once it was asked for; the clock costs as much as a look-up.
@@ -195,9 +198,7 @@ impl Sources for Known {
 
     #[inline(always)]
     fn spend_of_listener(&self, rate: &Rate) -> bool {
-        // A copy: what helpers are given lies on the stack, and the rest of this may then be in registers.
-        let quota = self.quota;
-        let Some(count) = count(&quota) else { return true };
+        let Some(count) = count(self.slot) else { return true };
         // SAFETY: the row is readable; volatile, because other processors write it.
         unsafe { take((*count).full_at(), rate, self.now()) }
     }
@@ -250,8 +251,8 @@ pub(crate) fn source_or_new(place: &SourceKey) -> Option<*mut SourceCount> {
 
 /// The row that counts a quota's connections.
 #[inline(always)]
-pub(crate) fn count(quota: &QuotaKey) -> Option<*mut Count> {
-    COUNTS.get_ptr_mut(quota)
+pub(crate) fn count(slot: u32) -> Option<*mut Count> {
+    COUNTS.get_ptr_mut(slot)
 }
 
 /// This processor's refusals of a quota.

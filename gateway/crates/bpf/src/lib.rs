@@ -19,6 +19,7 @@ mod pins;
 mod policy;
 mod row;
 mod rows;
+mod slots;
 
 pub use counters::{Counters, Refusals};
 pub use error::Error;
