@@ -7,6 +7,7 @@
 use std::{
     error::Error,
     net::{Ipv4Addr, Ipv6Addr},
+    os::fd::{AsFd, AsRawFd},
     path::PathBuf,
 };
 
@@ -20,6 +21,9 @@ use ebpf_common::{
     Limit, ListenerKey, NetworkKey, Networks, Policy, QuotaKey, Rate, Refused, SourceKey, names,
 };
 use nix::time::{ClockId, clock_gettime};
+
+#[path = "bench_bpf/counting.rs"]
+mod counting;
 
 /// Runs of which the best counts.
 const ROUNDS: u32 = 25;
@@ -60,6 +64,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let program: &mut SchedClassifier = ebpf.program_mut(names::TC).ok_or(names::TC)?.try_into()?;
     program.load()?;
+    let memory = memory(&ebpf, names::SOURCES)? + memory(&ebpf, names::BUCKETS)?;
+    println!("Room for {SOURCES} sources takes {:.1} MB of the kernel's memory.\n", memory as f64 / 1e6);
     println!("| packet | XDP | TC |");
     println!("| --- | --- | --- |");
     let syn = v4(SYN, PORT);
@@ -107,7 +113,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (xdp, tc) = (best_single(&ebpf, names::XDP_FRAGS, syn)?, best_single(&ebpf, names::TC, syn)?);
         println!("| SYN at the limit, {family}: answered, one by one | {xdp} | {tc} |");
     }
-    Ok(())
+    counting::print(&mut ebpf, |ebpf, key, policy| listen_at(ebpf, &[key], None, 0, policy))
 }
 
 /// Nanoseconds per packet of the best of many runs.
@@ -133,6 +139,14 @@ fn run(ebpf: &Ebpf, name: &str, packet: &[u8], repeat: u32) -> Result<u128, Box<
         program.test_run(options)?
     };
     Ok(result.duration.as_nanos())
+}
+
+/// Bytes of the kernel's memory that a table of sources takes, as the kernel accounts for it.
+fn memory(ebpf: &Ebpf, name: &'static str) -> Result<u64, Box<dyn Error>> {
+    let Some(aya::maps::Map::LruHashMap(map)) = ebpf.map(name) else { return Err(name.into()) };
+    let told = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", map.fd().as_fd().as_raw_fd()))?;
+    let bytes = told.lines().find_map(|line| line.strip_prefix("memlock:")).ok_or(name)?;
+    Ok(bytes.trim().parse()?)
 }
 
 /// A quota has become full just now, as the programs are told.
@@ -199,17 +213,28 @@ fn police(ebpf: &mut Ebpf) -> Result<(), Box<dyn Error>> {
 
 /// The addresses of both families, which count together.
 fn listen(ebpf: &mut Ebpf, most: Option<u64>, open: i64, policy: Policy) -> Result<(), Box<dyn Error>> {
+    let keys = [V4.to_ipv6_mapped(), V6].map(|address| ListenerKey::new(0, address.octets(), PORT));
+    listen_at(ebpf, &keys, most, open, policy)
+}
+
+fn listen_at(
+    ebpf: &mut Ebpf,
+    keys: &[ListenerKey],
+    most: Option<u64>,
+    open: i64,
+    policy: Policy,
+) -> Result<(), Box<dyn Error>> {
     let quota = Plain(QuotaKey::new(0, 1));
-    let mut counts: HashMap<_, Plain<QuotaKey>, [i64; 3]> = map(ebpf, names::COUNTS)?.try_into()?;
-    counts.insert(quota, [open, 1, 0], 0)?;
+    let mut counts: Array<_, [i64; 3]> = map(ebpf, names::COUNTS)?.try_into()?;
+    counts.set(1, [open, 1, 0], 0)?;
     let mut refused: PerCpuHashMap<_, Plain<QuotaKey>, Plain<Refused>> =
         map(ebpf, names::REFUSED)?.try_into()?;
     let processors = nr_cpus().map_err(|(_, error)| error)?;
     refused.insert(quota, PerCpuValues::try_from(vec![Plain(Refused::default()); processors])?, 0)?;
     let mut limits: HashMap<_, Plain<ListenerKey>, Plain<Limit>> = map(ebpf, names::LIMITS)?.try_into()?;
-    let limit = Plain(Limit::new(1, most).with_policy(policy));
-    for address in [V4.to_ipv6_mapped(), V6] {
-        limits.insert(Plain(ListenerKey::new(0, address.octets(), PORT)), limit, 0)?;
+    let limit = Plain(Limit::new(1, most).with_policy(policy).with_slot(1));
+    for key in keys {
+        limits.insert(Plain(*key), limit, 0)?;
     }
     Ok(())
 }
