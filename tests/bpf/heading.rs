@@ -24,7 +24,7 @@ fn senders() -> Arc<Networks> {
 }
 
 fn reading(policy: Policy) -> Limits {
-    let proxied = Some(Proxied { senders: senders(), policy: Arc::new(policy) });
+    let proxied = Some(Proxied { senders: senders(), optional: true, policy: Arc::new(policy) });
     let limit = |address: &&str| {
         (at(address), Limit { quota: QuotaId::of("all"), most: None, policy: None, proxied: proxied.clone() })
     };
@@ -177,7 +177,11 @@ fn a_header_that_comes_late_or_in_pieces_is_for_user_space() {
         let mut bytes = vec![0; header.len()];
         pair.server.read_exact(&mut bytes).expect("every byte comes");
         assert_eq!(bytes, header, "{hook:?}");
-        assert_eq!(listening.noted_of(&pair), Some(Header::Unknown), "{hook:?}: the first segment decides");
+        assert_eq!(
+            listening.noted_of(&pair),
+            None,
+            "{hook:?}: the first segment decides, and is told of once"
+        );
     }
 }
 

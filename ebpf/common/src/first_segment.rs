@@ -64,6 +64,8 @@ pub enum Begins {
     Malformed = 4,
     /// Something else.
     Otherwise = 5,
+    /// What has ended the connection: it was refused, and counted for that.
+    Refused = 6,
 }
 
 impl Said {

@@ -46,8 +46,10 @@ pub mod names {
     pub const ABI: &str = "ABI";
     /// [`ListenerKey`](crate::ListenerKey) to [`Limit`](crate::Limit), one row per listening socket.
     pub const LIMITS: &str = "LIMITS";
-    /// [`QuotaKey`](crate::QuotaKey) to [`Count`](crate::Count).
+    /// Array of [`Count`](crate::Count).
     pub const COUNTS: &str = "COUNTS";
+    /// Index in [`COUNTS`] to the [`QuotaKey`](crate::QuotaKey) that is counted there; for user space.
+    pub const SLOTS: &str = "SLOTS";
     /// [`QuotaKey`](crate::QuotaKey) to [`Refused`](crate::Refused), per processor.
     pub const REFUSED: &str = "REFUSED";
     /// Trie of [`NetworkKey`](crate::NetworkKey) to [`Networks`](crate::Networks).

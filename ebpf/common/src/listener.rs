@@ -1,4 +1,9 @@
-use crate::{Policy, address::Address};
+use crate::{
+    Opening, Policy, Sources,
+    address::Address,
+    first_segment::{Begins, Said},
+    verdict::DropReason,
+};
 
 /// Names a listening socket: a network namespace, an address and a port.
 #[repr(C)]
@@ -77,20 +82,32 @@ pub struct Limit {
     proxied: Policy,
     /// The set of networks that may send one.
     senders: u64,
-    flags: u64,
+    /// Of the quota's row among the counts: an index costs a program nothing where a key would be hashed.
+    slot: u32,
+    flags: u32,
 }
 
 const _: () = assert!(size_of::<Limit>() == 160);
 
 /// PROXY headers are read here.
-const READS_HEADERS: u64 = 1;
+const READS_HEADERS: u32 = 1;
+/// A connection may begin without one.
+const OPTIONAL: u32 = 2;
 
 impl Limit {
     /// `quota`: the id of a [`QuotaKey`](crate::QuotaKey). `most`: `None`: any number, which are only counted.
     pub const fn new(quota: u64, most: Option<u64>) -> Self {
         let unlimited = u64::MAX;
-        Self { quota, most: unlimited, policy: Policy::NONE, proxied: Policy::NONE, senders: 0, flags: 0 }
-            .with_most(most)
+        Self {
+            quota,
+            most: unlimited,
+            policy: Policy::NONE,
+            proxied: Policy::NONE,
+            senders: 0,
+            slot: 0,
+            flags: 0,
+        }
+        .with_most(most)
     }
 
     /// With another number of connections.
@@ -103,6 +120,18 @@ impl Limit {
         Self { most, ..self }
     }
 
+    /// Counted in that row.
+    #[must_use]
+    pub const fn with_slot(self, slot: u32) -> Self {
+        Self { slot, ..self }
+    }
+
+    /// The row that it is counted in.
+    #[inline(always)]
+    pub const fn slot(&self) -> u32 {
+        self.slot
+    }
+
     /// With a policy.
     #[must_use]
     pub const fn with_policy(self, policy: Policy) -> Self {
@@ -112,14 +141,36 @@ impl Limit {
     /// Connections begin with a PROXY header, which networks of the set `senders` may send, or may begin with one.
     /// `proxied`: what holds for the source in it.
     #[must_use]
-    pub const fn reading_headers(self, senders: u64, proxied: Policy) -> Self {
-        Self { senders, proxied, flags: self.flags | READS_HEADERS, ..self }
+    pub const fn reading_headers(self, senders: u64, proxied: Policy, optional: bool) -> Self {
+        let flags = self.flags | READS_HEADERS | if optional { OPTIONAL } else { 0 };
+        Self { senders, proxied, flags, ..self }
     }
 
     /// True: PROXY headers are read here.
     #[inline(always)]
     pub const fn reads_headers(&self) -> bool {
         self.flags & READS_HEADERS != 0
+    }
+
+    /// Why a connection whose first segment says that is refused. What cannot be told yet is for user space to judge, and so
+    /// is who sends something else where a header is required: that costs nobody a token.
+    #[inline(always)]
+    pub fn refuses_header(
+        &self,
+        said: &Said,
+        segment: &Opening,
+        sources: &impl Sources,
+    ) -> Option<DropReason> {
+        let is_whole = said.begins(Begins::Named) || said.begins(Begins::Nameless);
+        let is_header = is_whole || said.begins(Begins::Malformed);
+        if is_header && !Policy::is_sender(self.senders, segment, sources) {
+            return Some(DropReason::ProxyUntrusted);
+        }
+        if said.begins(Begins::Malformed) {
+            return Some(DropReason::ProxyMalformed);
+        }
+        let is_left_out = said.begins(Begins::Otherwise) && self.flags & OPTIONAL != 0;
+        if is_whole || is_left_out { self.proxied.refuses_client(said, segment, sources) } else { None }
     }
 
     /// The set of networks that may send PROXY headers.

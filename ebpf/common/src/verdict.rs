@@ -130,11 +130,11 @@ pub trait Listeners {
     /// The row of exactly that key.
     fn limit(&self, listener: &ListenerKey) -> Option<&Limit>;
 
-    /// Open connections of a quota; 0 where nobody counts.
-    fn open(&self, quota: &QuotaKey) -> i64;
+    /// Open connections of the quota of a row; 0 where nobody counts.
+    fn open(&self, limit: &Limit) -> i64;
 
-    /// What is known of those who connect to sockets of a quota.
-    fn sources(&self, quota: &QuotaKey) -> impl Sources;
+    /// What is known of those who connect to sockets of the quota of a row.
+    fn sources(&self, limit: &Limit) -> impl Sources;
 }
 
 /// What is known of handshakes that have begun.
@@ -209,9 +209,9 @@ pub fn judge<P: Packet, L: Listeners>(
     // Where headers are read, segments come this far that nobody's limit is about.
     if !opening.is_last() || !headers.are_read() || handshakes.filled_lately() {
         let quota = QuotaKey::new(netns, limit.quota());
-        let refused = match limit.policy().refuses(&opening, &listeners.sources(&quota)) {
+        let refused = match limit.policy().refuses(&opening, &listeners.sources(limit)) {
             Some(reason) => Some((reason, limit.policy().drops())),
-            None if limit.is_limited() && limit.is_reached(listeners.open(&quota)) => {
+            None if limit.is_limited() && limit.is_reached(listeners.open(limit)) => {
                 Some((DropReason::OverConnectionLimit, false))
             }
             None => None,

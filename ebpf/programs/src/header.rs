@@ -119,11 +119,13 @@ pub(crate) fn judge(frame: &Frame) -> Option<Kill> {
     // SAFETY: as in `read`.
     let said = unsafe { &(*READING.get_ptr_mut(0)?).said };
     let _ = AWAITED.remove(&flow);
-    let _ = SAID.insert(&flow, said, BPF_ANY.into());
     let limit = Maps.limit(&listener(segment))?;
     let quota = QuotaKey::new(netns(), limit.quota());
-    let sources = Maps.sources(&quota);
-    let reason = limit.proxied().refuses_header(said, segment, limit.senders(), &sources)?;
+    let sources = Maps.sources(limit);
+    let refused = limit.refuses_header(said, segment, &sources);
+    let said = if refused.is_some() { &Said::nameless(Begins::Refused, 0) } else { said };
+    let _ = SAID.insert(&flow, said, BPF_ANY.into());
+    let reason = refused?;
     Some(Kill { reason, quota, transport: segment.transport_offset() })
 }
 

@@ -7,6 +7,7 @@ use std::{
 use bpf::{Header, QuotaId};
 use ipnet::IpNet;
 use ir::ListenerId;
+use proxy::Seen;
 
 /// Who is calling, as the kernel half knows it: set by the reload loop, asked by the workers.
 #[derive(Clone, Debug, Default)]
@@ -31,11 +32,13 @@ impl Callers {
 }
 
 impl proxy::Sources for Callers {
-    fn header(&self, peer: SocketAddr, local: SocketAddr) -> Option<(SocketAddr, SocketAddr)> {
+    fn header(&self, peer: SocketAddr, local: SocketAddr) -> Option<Seen> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         match known.sources.as_ref()?.header(peer, local)? {
-            Header::Named { source, destination, length: _ } => Some((source, destination)),
-            Header::Nameless { .. } | Header::Unknown => None,
+            Header::Named { source, destination, length: _ } => Some(Seen::Named { source, destination }),
+            Header::Nameless { .. } => Some(Seen::Nameless),
+            Header::Refused => Some(Seen::Refused),
+            Header::Unknown => None,
         }
     }
 

@@ -14,13 +14,17 @@ pub(super) fn of(bind: &Bind) -> Option<Arc<Policy>> {
 /// What it enforces once the PROXY header has been read, where one may come. Connections are counted by user space, which
 /// says who has enough.
 pub(super) fn proxied(bind: &Bind, config: &ir::Gateway) -> Option<Proxied> {
-    bind.client.proxy_protocol?;
+    let optional = bind.client.proxy_protocol?.optional;
     let own = bind.listeners.first().and_then(|first| first.connection.as_deref());
     let senders = own.and_then(|rules| rules.trusted_senders.as_deref());
     let senders = senders.unwrap_or(&config.appliance.trusted_proxy_senders);
     let policy =
         rules(bind).map(|(rules, is_one)| by(SourceKey::ProxySource, rules, is_one)).unwrap_or_default();
-    Some(Proxied { senders: Arc::new(Networks::of_senders(&pairs(senders))), policy: Arc::new(policy) })
+    Some(Proxied {
+        senders: Arc::new(Networks::of_senders(&pairs(senders))),
+        optional,
+        policy: Arc::new(policy),
+    })
 }
 
 /// The rules that hold for every connection of a bind, and whether all of them are those of one listener.

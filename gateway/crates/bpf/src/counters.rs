@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
-use aya::maps::{HashMap, MapData, PerCpuArray, PerCpuHashMap};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuHashMap};
 use ebpf_common::{Answers, EVICTED, QuotaKey, Unread, names};
 
 use crate::{
@@ -18,7 +18,8 @@ pub struct Counters(Arc<Maps>);
 
 struct Maps {
     netns: u64,
-    counts: HashMap<MapData, Quota, CountRow>,
+    counts: Array<MapData, CountRow>,
+    slots: HashMap<MapData, u32, Quota>,
     refused: PerCpuHashMap<MapData, Quota, RefusedRow>,
     reasons: PerCpuArray<MapData, u64>,
 }
@@ -42,6 +43,7 @@ impl Counters {
         Ok(Self(Arc::new(Maps {
             netns,
             counts: pinned(pins, names::COUNTS)?.try_into().map_err(failed("open", names::COUNTS))?,
+            slots: pinned(pins, names::SLOTS)?.try_into().map_err(failed("open", names::SLOTS))?,
             refused: pinned(pins, names::REFUSED)?.try_into().map_err(failed("open", names::REFUSED))?,
             reasons: pinned(pins, names::REASONS)?.try_into().map_err(failed("open", names::REASONS))?,
         })))
@@ -78,14 +80,19 @@ impl Counters {
 
     /// Open connections of every quota of this network namespace.
     pub fn open_connections(&self) -> Vec<(QuotaId, u64)> {
-        let rows = self.0.counts.iter().flatten().filter(|(key, _)| key.0.netns() == self.0.netns);
-        rows.map(|(key, row)| (QuotaId(key.0.id()), row.0.open().max(0).unsigned_abs())).collect()
+        let slots = self.0.slots.iter().flatten().filter(|(_, key)| key.0.netns() == self.0.netns);
+        slots.map(|(slot, key)| (QuotaId(key.0.id()), self.open_in(slot))).collect()
     }
 
     /// Open connections of one quota; `None`: nobody counts them.
     pub fn open_of(&self, quota: QuotaId) -> Option<u64> {
-        let row = self.0.counts.get(&Quota(QuotaKey::new(self.0.netns, quota.0)), 0).ok()?;
-        Some(row.0.open().max(0).unsigned_abs())
+        let wanted = QuotaKey::new(self.0.netns, quota.0);
+        let (slot, _) = self.0.slots.iter().flatten().find(|(_, key)| key.0 == wanted)?;
+        Some(self.open_in(slot))
+    }
+
+    fn open_in(&self, slot: u32) -> u64 {
+        self.0.counts.get(&slot, 0).map_or(0, |row| row.0.open().max(0).unsigned_abs())
     }
 
     /// Frames that were let through unjudged, by reason: `fragment`, `malformed`, `too_deep`.

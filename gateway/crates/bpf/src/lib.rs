@@ -19,6 +19,7 @@ mod pins;
 mod policy;
 mod row;
 mod rows;
+mod slots;
 mod sources;
 
 pub use counters::{Counters, Refusals};

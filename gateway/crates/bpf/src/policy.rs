@@ -24,6 +24,8 @@ pub struct Policy {
 pub struct Proxied {
     /// Who may send one, by [`Networks::of_senders`].
     pub senders: Arc<Networks>,
+    /// True: a connection may begin without one.
+    pub optional: bool,
     /// What holds for the source in it. Limits on connections hold for those that [`crate::Sources::mark`] says are full.
     pub policy: Arc<Policy>,
 }

@@ -6,7 +6,7 @@ use aya::{
     },
     util::nr_cpus,
 };
-use ebpf_common::{Count, QuotaKey, Refused, names};
+use ebpf_common::{QuotaKey, Refused, names};
 use nix::{
     libc,
     time::{ClockId, clock_gettime},
@@ -17,7 +17,8 @@ use crate::{
     error::Cause,
     limits::{Limit, Limits, QuotaId, expanded},
     pins::Pins,
-    row::{CountRow, Key, LimitRow, Network, Quota, RefusedRow},
+    row::{Key, LimitRow, Network, Quota, RefusedRow},
+    slots::Slots,
 };
 
 /// Source: `include/uapi/linux/bpf.h`.
@@ -32,7 +33,7 @@ pub(crate) struct Rows {
     wanted: Option<Limits>,
     limits: HashMap<MapData, Key, LimitRow>,
     networks: LpmTrie<MapData, Network, u32>,
-    counts: HashMap<MapData, Quota, CountRow>,
+    slots: Slots,
     refused: PerCpuHashMap<MapData, Quota, RefusedRow>,
     filled: Array<MapData, u64>,
 }
@@ -46,7 +47,7 @@ impl Rows {
             wanted: None,
             limits: pinned(pins, names::LIMITS)?.try_into().map_err(failed("open", names::LIMITS))?,
             networks: pinned(pins, names::NETWORKS)?.try_into().map_err(failed("open", names::NETWORKS))?,
-            counts: pinned(pins, names::COUNTS)?.try_into().map_err(failed("open", names::COUNTS))?,
+            slots: Slots::open(pins, netns)?,
             refused: pinned(pins, names::REFUSED)?.try_into().map_err(failed("open", names::REFUSED))?,
             filled: pinned(pins, names::FILLED)?.try_into().map_err(failed("open", names::FILLED))?,
         })
@@ -58,7 +59,7 @@ impl Rows {
     pub(crate) fn tighten(&mut self, limits: &Limits) -> Result<(), Error> {
         for limit in limits.values() {
             // What counts, and what a row may refer to, is there before it.
-            self.add(Quota(QuotaKey::new(self.netns, limit.quota.0)))?;
+            self.add(limit.quota)?;
             self.add_networks(limit)?;
         }
         for (address, limit) in expanded(limits, &self.addresses) {
@@ -67,7 +68,7 @@ impl Rows {
             let row = match self.before(&key)? {
                 // The same listener's: its policy stays for the moment.
                 Some(before) if before.quota() == new.quota() => {
-                    before.with_most(lower(before.most(), new.most()))
+                    before.with_most(lower(before.most(), new.most())).with_slot(new.slot())
                 }
                 Some(before) => new.with_most(lower(before.most(), new.most())),
                 None => new,
@@ -82,8 +83,8 @@ impl Rows {
     /// end.
     fn note_filled(&mut self, quota: QuotaId, most: Option<u64>) -> Result<(), Error> {
         let Some(most) = most else { return Ok(()) };
-        let count = self.counts.get(&Quota(QuotaKey::new(self.netns, quota.0)), 0);
-        if count.is_ok_and(|row| ebpf_common::Limit::new(quota.0, Some(most)).is_reached(row.0.open())) {
+        let open = self.slots.of(quota.0).map_or(0, |slot| self.slots.count(slot));
+        if ebpf_common::Limit::new(quota.0, Some(most)).is_reached(open) {
             self.set_filled()?;
         }
         Ok(())
@@ -100,14 +101,14 @@ impl Rows {
         self.settle()?;
         self.remove_networks(limits)?;
         let quotas: BTreeSet<u64> = limits.values().map(|limit| limit.quota.0).collect();
-        let is_wanted = |quota: &Quota| quota.0.netns() == self.netns && quotas.contains(&quota.0.id());
-        for quota in list(self.counts.keys(), names::COUNTS)?.into_iter().filter(|quota| !is_wanted(quota)) {
+        let unwanted: Vec<_> = self.slots.all().filter(|(quota, _)| !quotas.contains(&quota.id())).collect();
+        for (quota, slot) in unwanted {
             // Connections of a listener that is gone may be there for long, and it may come back.
-            if self.counts.get(&quota, 0).is_ok_and(|row| row.0.open() > 0) {
+            if self.slots.count(slot) > 0 {
                 continue;
             }
-            gone(self.counts.remove(&quota)).map_err(failed("remove from", names::COUNTS))?;
-            gone(self.refused.remove(&quota)).map_err(failed("remove from", names::REFUSED))?;
+            self.slots.release(quota)?;
+            gone(self.refused.remove(&Quota(quota))).map_err(failed("remove from", names::REFUSED))?;
         }
         Ok(())
     }
@@ -155,12 +156,14 @@ impl Rows {
 
     fn row(&self, limit: &Limit) -> ebpf_common::Limit {
         let Limit { quota, most, policy, proxied } = limit;
-        let mut row = ebpf_common::Limit::new(quota.0, *most);
+        // No row of anybody where nobody counts.
+        let slot = self.slots.of(quota.0).unwrap_or(u32::MAX);
+        let mut row = ebpf_common::Limit::new(quota.0, *most).with_slot(slot);
         if let Some(policy) = policy {
             row = row.with_policy(policy.row(owner(self.netns, *quota, false)));
         }
-        if let Some(Proxied { senders, policy }) = proxied {
-            row = row.reading_headers(senders.id(), policy.row(owner(self.netns, *quota, true)));
+        if let Some(Proxied { senders, optional, policy }) = proxied {
+            row = row.reading_headers(senders.id(), policy.row(owner(self.netns, *quota, true)), *optional);
         }
         row
     }
@@ -189,9 +192,9 @@ impl Rows {
         Ok(())
     }
 
-    fn add(&mut self, quota: Quota) -> Result<(), Error> {
-        let count = CountRow(Count::new(epoch()));
-        there(self.counts.insert(quota, count, BPF_NOEXIST)).map_err(failed("add to", names::COUNTS))?;
+    fn add(&mut self, quota: QuotaId) -> Result<(), Error> {
+        self.slots.take(quota.0, epoch())?;
+        let quota = Quota(QuotaKey::new(self.netns, quota.0));
         let processors = nr_cpus().map_err(|(_, error)| failed("size", names::REFUSED)(error))?;
         let zeros = PerCpuValues::try_from(vec![RefusedRow(Refused::default()); processors]);
         let zeros = zeros.map_err(failed("size", names::REFUSED))?;
@@ -242,7 +245,10 @@ fn lower(a: Option<u64>, b: Option<u64>) -> Option<u64> {
 }
 
 /// A list first: a map that is changed while it is walked may begin again.
-fn list<K>(keys: impl Iterator<Item = Result<K, MapError>>, map: &'static str) -> Result<Vec<K>, Error> {
+pub(crate) fn list<K>(
+    keys: impl Iterator<Item = Result<K, MapError>>,
+    map: &'static str,
+) -> Result<Vec<K>, Error> {
     keys.collect::<Result<_, _>>().map_err(failed("list", map))
 }
 
@@ -253,7 +259,7 @@ fn there(outcome: Result<(), MapError>) -> Result<(), MapError> {
     }
 }
 
-fn gone(outcome: Result<(), MapError>) -> Result<(), MapError> {
+pub(crate) fn gone(outcome: Result<(), MapError>) -> Result<(), MapError> {
     match outcome {
         Err(MapError::KeyNotFound) => Ok(()),
         Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),

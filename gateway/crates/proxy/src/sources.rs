@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::{Buf, BytesMut};
 use ipnet::IpNet;
 
-pub use self::below::Sources;
 pub(crate) use self::below::{Below, Full};
+pub use self::below::{Seen, Sources};
 use self::proxy_header::{HeaderReader, Verdict};
 use crate::{connection::Socket, refusal::Refusal, snapshot::Scope};
 

@@ -66,6 +66,8 @@ pub(super) async fn establish(
         let header = crate::sources::read_header(&mut socket, &mut buffered, &scope, source.peer, settings);
         match timeout_at(deadline, header).await.unwrap_or(Err(Refusal::Timeout)) {
             Ok(proxied) => source.proxied = proxied,
+            // It is counted below, and what is seen here is the reset that it was ended with.
+            Err(Refusal::Aborted) if worker.carry.below.has_refused(&source) => return Ok(None),
             Err(refusal) => return Err(Refused { refusal, scope, source, turned_away: None }),
         }
         if let Err(refusal) = worker.carry.below.check(&source) {

@@ -65,12 +65,14 @@ impl Gate {
         if !limits && networks.deny.is_empty() && networks.allow.is_empty() {
             return None;
         }
+        let state = state();
+        state.has_new_rules();
         Some(Self {
             rules: Arc::clone(rules),
             deny: NetworkSet::new(&networks.deny),
             allow: NetworkSet::new(&networks.allow),
             exempt: NetworkSet::new(&networks.exempt),
-            state: state(),
+            state,
         })
     }
 

@@ -59,22 +59,41 @@ impl GateState {
         now: u64,
     ) -> Option<Held> {
         let track = TrackKey::new(state.owner, network, key);
+        let proxied = (key == SourceKey::ProxySource).then_some(network);
         let place = match state.tracked.open_here(track, limit, now) {
-            Ok(place) => place,
+            Ok(Some(place)) => Some(place),
+            Ok(None) => {
+                if let Some(network) = proxied {
+                    let is_full = || state.is_full(track, limit, now);
+                    state.full.refused(&state.listener, network, is_full);
+                }
+                None
+            }
             Err(Moved) => match state.way.take(&state.counted(network, key), Some(limit.into())) {
                 Some(true) => state.tracked.open(track, u32::MAX, now),
                 Some(false) => None,
                 None => state.tracked.open(track, limit, now),
             },
         };
-        let proxied = (key == SourceKey::ProxySource).then_some(network);
-        let Some(place) = place else {
-            if let Some(network) = proxied {
-                state.full.refused(&state.listener, network);
-            }
-            return None;
-        };
+        let place = place?;
         Some(Held { state: Arc::clone(state), place, proxied })
+    }
+
+    /// True: a source or network that is counted here has as many connections as it may have.
+    fn is_full(&self, track: TrackKey, limit: u32, now: u64) -> bool {
+        match self.tracked.open_here(track, limit, now) {
+            Ok(Some(place)) => {
+                self.tracked.close(place, now);
+                false
+            }
+            Ok(None) => true,
+            Err(Moved) => false,
+        }
+    }
+
+    /// The rules are others from now on: what is told of full sources may not hold any more.
+    pub(super) fn has_new_rules(&self) {
+        self.full.forget(&self.listener);
     }
 
     /// As [`GateState::open`], for a connection that another process serves.
@@ -126,6 +145,7 @@ impl GateState {
 
     /// From now on a successor keeps the listener's bucket. How long until it is full.
     pub(crate) fn hand_over(&self) -> Duration {
+        self.full.forget(&self.listener);
         Duration::from_nanos(self.bucket.hand_over(self.now()))
     }
 
