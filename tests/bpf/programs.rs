@@ -154,6 +154,8 @@ impl Programs {
         let mut refused: PerCpuHashMap<_, Quota, RefusedRow> = self.map(names::REFUSED);
         let zeros = vec![RefusedRow(Refused::default()); nr_cpus().expect("processors")];
         refused.insert(quota, PerCpuValues::try_from(zeros).expect("one per processor"), 0).expect("room");
+        let mut ports: Array<_, u32> = self.map(names::PORTS);
+        ports.set(key.port().into(), 1, 0).expect("room");
         let mut limits: HashMap<_, Key, LimitRow> = self.map(names::LIMITS);
         limits.insert(Key(key), LimitRow(limit.with_slot(slot)), 0).expect("room");
     }

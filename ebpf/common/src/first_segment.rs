@@ -117,19 +117,19 @@ const FIXED: usize = 16;
 
 /// What a payload of `length` bytes at `at` of a frame begins with, as far as the binary version (2) goes. Says what the
 /// automaton of [`Parser`](crate::proxy_protocol::Parser) says of the same bytes, but for TLVs, which it passes over.
-/// `Err`: it may be a line of version 1, to be read byte by byte.
+/// `None`: it may be a line of version 1, to be read byte by byte.
 #[inline(always)]
-pub fn read_binary<P: Packet>(packet: &P, at: usize, length: usize) -> Result<Said, ()> {
-    let Some(first) = packet.part(at, 1) else { return Ok(Said::nameless(Begins::Partly, 0)) };
+pub fn read_binary<P: Packet>(packet: &P, at: usize, length: usize) -> Option<Said> {
+    let Some(first) = packet.part(at, 1) else { return Some(Said::nameless(Begins::Partly, 0)) };
     if first.byte(0) == V1_SIGNATURE[0] {
-        return Err(());
+        return None;
     }
     if first.byte(0) != V2_SIGNATURE[0] {
-        return Ok(Said::nameless(Begins::Otherwise, 0));
+        return Some(Said::nameless(Begins::Otherwise, 0));
     }
     // What is shorter may become a header, or not: user space reads on.
     let (true, Some(fixed)) = (length >= FIXED, packet.part(at, FIXED)) else {
-        return Ok(Said::nameless(Begins::Partly, 0));
+        return Some(Said::nameless(Begins::Partly, 0));
     };
     let signature = [
         u32::from_ne_bytes([V2_SIGNATURE[0], V2_SIGNATURE[1], V2_SIGNATURE[2], V2_SIGNATURE[3]]),
@@ -137,7 +137,7 @@ pub fn read_binary<P: Packet>(packet: &P, at: usize, length: usize) -> Result<Sa
         u32::from_ne_bytes([V2_SIGNATURE[8], V2_SIGNATURE[9], V2_SIGNATURE[10], V2_SIGNATURE[11]]),
     ];
     if [fixed.word(0), fixed.word(4), fixed.word(8)] != signature {
-        return Ok(Said::nameless(Begins::Otherwise, 0));
+        return Some(Said::nameless(Begins::Otherwise, 0));
     }
     let (command, family, rest) = (fixed.byte(12), fixed.byte(13), usize::from(u16::from_be(fixed.half(14))));
     let local = command == 0x20;
@@ -147,28 +147,28 @@ pub fn read_binary<P: Packet>(packet: &P, at: usize, length: usize) -> Result<Sa
         0x11 | 0x12 => 12,
         0x21 | 0x22 => 36,
         0x31 | 0x32 => 216,
-        _ => return Ok(Said::nameless(Begins::Malformed, 0)),
+        _ => return Some(Said::nameless(Begins::Malformed, 0)),
     };
     if !(local || command == 0x21) || rest < addresses || FIXED + rest > V2_MAX_LENGTH {
-        return Ok(Said::nameless(Begins::Malformed, 0));
+        return Some(Said::nameless(Begins::Malformed, 0));
     }
     if length < FIXED + rest {
-        return Ok(Said::nameless(Begins::Partly, 0));
+        return Some(Said::nameless(Begins::Partly, 0));
     }
     let whole = (FIXED + rest) as u16;
     match family {
         0x11 if !local => {
             let Some(block) = packet.part(at + FIXED, 12) else {
-                return Ok(Said::nameless(Begins::Partly, 0));
+                return Some(Said::nameless(Begins::Partly, 0));
             };
             let end = |address: usize, port: usize| {
                 Endpoint::new(Address::v4(block.word(address)).bytes(), u16::from_be(block.half(port)))
             };
-            Ok(Said::named(end(0, 8), end(4, 10), whole))
+            Some(Said::named(end(0, 8), end(4, 10), whole))
         }
         0x21 if !local => {
             let Some(block) = packet.part(at + FIXED, 36) else {
-                return Ok(Said::nameless(Begins::Partly, 0));
+                return Some(Said::nameless(Begins::Partly, 0));
             };
             let end = |address: usize, port: usize| {
                 let words = [
@@ -179,8 +179,8 @@ pub fn read_binary<P: Packet>(packet: &P, at: usize, length: usize) -> Result<Sa
                 ];
                 Endpoint::new(Address::v6(words).bytes(), u16::from_be(block.half(port)))
             };
-            Ok(Said::named(end(0, 32), end(16, 34), whole))
+            Some(Said::named(end(0, 32), end(16, 34), whole))
         }
-        _ => Ok(Said::nameless(Begins::Nameless, whole)),
+        _ => Some(Said::nameless(Begins::Nameless, whole)),
     }
 }

@@ -50,6 +50,8 @@ pub mod names {
     pub const COUNTS: &str = "COUNTS";
     /// Index in [`COUNTS`] to the [`QuotaKey`](crate::QuotaKey) that is counted there; for user space.
     pub const SLOTS: &str = "SLOTS";
+    /// Array by port: 0 where no row of [`LIMITS`] has it, so that what is for others is not looked up.
+    pub const PORTS: &str = "PORTS";
     /// [`QuotaKey`](crate::QuotaKey) to [`Refused`](crate::Refused), per processor.
     pub const REFUSED: &str = "REFUSED";
     /// Trie of [`NetworkKey`](crate::NetworkKey) to [`Networks`](crate::Networks).

@@ -5,17 +5,20 @@ use crate::{
     verdict::DropReason,
 };
 
-/// Names a listening socket: a network namespace, an address and a port.
+/// Names a listening socket: a network namespace, an address and a port. Short, since it is hashed for every SYN.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ListenerKey {
-    netns: u64,
+    /// The namespace's cookie and, in its upper 16 bits, the port in network order. The kernel counts cookies up from 1
+    /// (`gen_cookie_next`): those bits are free.
+    place: u64,
     address: Address,
-    port: u16,
-    padding: [u16; 3],
 }
 
-const _: () = assert!(size_of::<ListenerKey>() == 32);
+const _: () = assert!(size_of::<ListenerKey>() == 24);
+
+/// Where the port begins in a key's first word.
+const PORT: u32 = 48;
 
 impl ListenerKey {
     /// `netns`: the namespace's cookie (SO_NETNS_COOKIE, kernel 5.14). `address`: IPv4 in IPv6's form; all zero
@@ -38,18 +41,18 @@ impl ListenerKey {
 
     #[inline(always)]
     pub(crate) const fn of(netns: u64, address: Address, port: u16) -> Self {
-        Self { netns, address, port, padding: [0; 3] }
+        Self { place: netns ^ (port as u64) << PORT, address }
     }
 
     /// The wildcard of the same family, namespace and port.
     #[inline(always)]
     pub const fn wildcard(&self) -> Self {
-        Self::of(self.netns, self.address.wildcard(), self.port)
+        Self { place: self.place, address: self.address.wildcard() }
     }
 
     /// The namespace's cookie.
     pub const fn netns(&self) -> u64 {
-        self.netns
+        self.place & ((1 << PORT) - 1)
     }
 
     /// The address, IPv4 in IPv6's form.
@@ -64,8 +67,9 @@ impl ListenerKey {
     }
 
     /// The port.
+    #[inline(always)]
     pub const fn port(&self) -> u16 {
-        u16::from_be(self.port)
+        u16::from_be((self.place >> PORT) as u16)
     }
 }
 

@@ -89,7 +89,7 @@ pub(crate) fn read(frame: &Frame) -> Option<()> {
     // SAFETY: the value is this processor's own, and a program is not interrupted by itself.
     let reading = unsafe { &mut *READING.get_ptr_mut(0)? };
     reading.said = read.unwrap_or(Said::nameless(Begins::Partly, 0));
-    (reading.at, reading.length) = (at, if read.is_err() { length } else { 0 });
+    (reading.at, reading.length) = (at, if read.is_none() { length } else { 0 });
     Some(())
 }
 

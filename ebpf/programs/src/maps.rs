@@ -37,6 +37,9 @@ static SOURCES: LruHashMap<SourceKey, SourceCount> = LruHashMap::with_max_entrie
 static BUCKETS: LruHashMap<SourceKey, u64> = LruHashMap::with_max_entries(1, 0);
 
 #[map]
+static PORTS: Array<u32> = Array::with_max_entries(1 << 16, 0);
+
+#[map]
 static COUNTS: Array<Count> = Array::with_max_entries(SOCKETS, 0);
 
 #[map]
@@ -116,6 +119,9 @@ pub(crate) struct Maps;
 impl Listeners for Maps {
     #[inline(always)]
     fn limit(&self, listener: &ListenerKey) -> Option<&Limit> {
+        if PORTS.get(listener.port().into()).is_none_or(|listened| *listened == 0) {
+            return None;
+        }
         // SAFETY: until the program has ended, the kernel keeps the memory of a row that is removed meanwhile for
         // rows of this very map.
         unsafe { LIMITS.get(listener) }

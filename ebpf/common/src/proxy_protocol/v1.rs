@@ -29,6 +29,12 @@ enum Field {
     LineFeed,
 }
 
+impl Default for Line {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// A word as [`Field::Protocol`] collects it.
 const fn word(text: &[u8]) -> u64 {
     let mut word = 1;

@@ -232,6 +232,8 @@ fn listen_at(
         map(ebpf, names::REFUSED)?.try_into()?;
     let processors = nr_cpus().map_err(|(_, error)| error)?;
     refused.insert(quota, PerCpuValues::try_from(vec![Plain(Refused::default()); processors])?, 0)?;
+    let mut ports: Array<_, u32> = map(ebpf, names::PORTS)?.try_into()?;
+    keys.iter().try_for_each(|key| ports.set(key.port().into(), 1, 0))?;
     let mut limits: HashMap<_, Plain<ListenerKey>, Plain<Limit>> = map(ebpf, names::LIMITS)?.try_into()?;
     let limit = Plain(Limit::new(1, most).with_policy(policy).with_slot(1));
     for key in keys {

@@ -13,13 +13,14 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use crate::Error;
 
 /// Pinned maps with the sizes of key and value.
-const MAPS: [(&str, usize, usize); 13] = [
+const MAPS: [(&str, usize, usize); 14] = [
     (names::LIMITS, size_of::<ListenerKey>(), size_of::<Limit>()),
     (names::NETWORKS, size_of::<u32>() + size_of::<NetworkKey>(), size_of::<u32>()),
     (names::SOURCES, size_of::<SourceKey>(), size_of::<SourceCount>()),
     (names::AWAITED, size_of::<FlowKey>(), size_of::<u32>()),
     (names::SAID, size_of::<FlowKey>(), size_of::<Said>()),
     (names::BUCKETS, size_of::<SourceKey>(), size_of::<u64>()),
+    (names::PORTS, size_of::<u32>(), size_of::<u32>()),
     (names::COUNTS, size_of::<u32>(), size_of::<Count>()),
     (names::SLOTS, size_of::<u32>(), size_of::<QuotaKey>()),
     (names::REFUSED, size_of::<QuotaKey>(), size_of::<Refused>()),

@@ -32,6 +32,7 @@ pub(crate) struct Rows {
     /// What is in force; `None`: whatever an earlier process has left.
     wanted: Option<Limits>,
     limits: HashMap<MapData, Key, LimitRow>,
+    ports: Array<MapData, u32>,
     networks: LpmTrie<MapData, Network, u32>,
     slots: Slots,
     refused: PerCpuHashMap<MapData, Quota, RefusedRow>,
@@ -46,6 +47,7 @@ impl Rows {
             addresses: BTreeSet::new(),
             wanted: None,
             limits: pinned(pins, names::LIMITS)?.try_into().map_err(failed("open", names::LIMITS))?,
+            ports: pinned(pins, names::PORTS)?.try_into().map_err(failed("open", names::PORTS))?,
             networks: pinned(pins, names::NETWORKS)?.try_into().map_err(failed("open", names::NETWORKS))?,
             slots: Slots::open(pins, netns)?,
             refused: pinned(pins, names::REFUSED)?.try_into().map_err(failed("open", names::REFUSED))?,
@@ -148,10 +150,32 @@ impl Rows {
             self.set_filled()?;
         }
         let is_wanted = |key: &Key| key.0.netns() == self.netns && rows.contains_key(&key.address());
+        let mut left = BTreeSet::new();
         for key in list(self.limits.keys(), names::LIMITS)?.into_iter().filter(|key| !is_wanted(key)) {
             gone(self.limits.remove(&key)).map_err(failed("remove from", names::LIMITS))?;
+            left.insert(key.0.port());
+        }
+        self.leave(&left)
+    }
+
+    /// Frees ports that no row has any more, of this namespace or another's.
+    fn leave(&mut self, left: &BTreeSet<u16>) -> Result<(), Error> {
+        if left.is_empty() {
+            return Ok(());
+        }
+        for in_use in [false, true] {
+            // Looked at once more afterwards: another process may have added a row meanwhile.
+            let keys = list(self.limits.keys(), names::LIMITS)?;
+            let ports: BTreeSet<u16> = keys.iter().map(|key| key.0.port()).collect();
+            for port in left.iter().filter(|port| ports.contains(port) == in_use) {
+                self.note_port(*port, in_use)?;
+            }
         }
         Ok(())
+    }
+
+    fn note_port(&mut self, port: u16, in_use: bool) -> Result<(), Error> {
+        self.ports.set(port.into(), u32::from(in_use), 0).map_err(failed("write", names::PORTS))
     }
 
     fn row(&self, limit: &Limit) -> ebpf_common::Limit {
@@ -210,7 +234,10 @@ impl Rows {
     }
 
     fn set(&mut self, key: Key, row: ebpf_common::Limit) -> Result<(), Error> {
-        self.limits.insert(key, LimitRow(row), 0).map_err(failed("write", names::LIMITS))
+        // Before the row, which is found from then on, and after it: another process may have freed the port meanwhile.
+        self.note_port(key.0.port(), true)?;
+        self.limits.insert(key, LimitRow(row), 0).map_err(failed("write", names::LIMITS))?;
+        self.note_port(key.0.port(), true)
     }
 }
 
