@@ -46,6 +46,8 @@ table! {
         "1 for what enforces limits on a named interface: xdp, tc or accept."
     KERNEL_UNREAD Counter "gateway_kernel_unread_total" ["reason"]
         "Frames that the kernel half let through unjudged: fragments, malformed or too deep headers."
+    PROXY_VALUES_DROPPED Counter "gateway_proxy_values_dropped_total" ["listener"]
+        "Request headers that were not set because what the PROXY header says is no field value."
     REQUEST_DURATION Histogram "gateway_request_duration_seconds" ["listener" "route"]
         "From the first byte of a request's header to the last byte of its response."
     REQUESTS Counter "gateway_requests_total" ["listener" "route" "rule" "code"]
