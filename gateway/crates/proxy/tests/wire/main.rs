@@ -23,5 +23,6 @@ mod script;
 mod sockets;
 mod timers;
 mod tls;
+mod tlv_headers;
 mod trust;
 mod upstream;
