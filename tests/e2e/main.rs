@@ -6,6 +6,8 @@ mod cafe;
 mod kernel;
 mod limits;
 mod manifests;
+mod policies;
 mod proxy_protocol;
 mod reloads;
 mod smuggling;
+mod upgrades;
