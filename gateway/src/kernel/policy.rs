@@ -15,6 +15,7 @@ pub(super) fn of(bind: &Bind) -> Option<Arc<Policy>> {
         source_rate,
         listener_rate,
         trusted_senders: _,
+        tlv_headers: _,
         action,
         dry_run,
     } = rules;

@@ -27,6 +27,12 @@ pub const SSL_KEY_ALGORITHM: u8 = 0x25;
 /// `PP2_TYPE_NETNS` (§2.2.7): the name of the sender's network namespace.
 pub const NETNS: u8 = 0x30;
 
+/// The types that have one meaning for everybody. Two of one would leave the choice to the reader.
+const ONCE: [u8; 5] = [ALPN, AUTHORITY, UNIQUE_ID, SSL, NETNS];
+/// As [`ONCE`], of those within [`SSL`].
+const ONCE_IN_SSL: [u8; 5] =
+    [SSL_VERSION, SSL_COMMON_NAME, SSL_CIPHER, SSL_SIGNATURE_ALGORITHM, SSL_KEY_ALGORITHM];
+
 /// Bytes of type and length before a value.
 pub const TLV_HEAD: usize = 3;
 
@@ -54,6 +60,25 @@ impl<'a> TlvReader<'a> {
     pub fn of_header(header: &'a [u8]) -> Self {
         Self(block(header).unwrap_or_default())
     }
+
+    /// The same, once it is known that no two readers could take them differently.
+    ///
+    /// # Errors
+    /// [`Malformed::Tlv`]: one that does not end where it should, within [`SSL`] too. [`Malformed::RepeatedTlv`]: a second
+    /// one of a type that has one meaning for everybody.
+    pub fn checked(self) -> Result<Self, Malformed> {
+        let mut seen = Kinds::default();
+        for tlv in self {
+            let tlv = tlv?;
+            seen.once(tlv.kind, &ONCE)?;
+            if tlv.kind == SSL {
+                let mut seen = Kinds::default();
+                let mut details = Ssl::read(tlv.value).ok_or(Malformed::Tlv)?.details;
+                details.try_for_each(|detail| seen.once(detail?.kind, &ONCE_IN_SSL))?;
+            }
+        }
+        Ok(self)
+    }
 }
 
 impl<'a> Iterator for TlvReader<'a> {
@@ -72,6 +97,25 @@ impl<'a> Iterator for TlvReader<'a> {
             self.0 = &[];
         }
         Some(tlv.ok_or(Malformed::Tlv))
+    }
+}
+
+/// A set of types.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Kinds([u64; 4]);
+
+impl Kinds {
+    /// Adds one; true if it was not among them.
+    pub fn add(&mut self, kind: u8) -> bool {
+        let (place, bit) = (usize::from(kind >> 6), 1 << (kind & 63));
+        let Some(word) = self.0.get_mut(place) else { return false };
+        let is_new = *word & bit == 0;
+        *word |= bit;
+        is_new
+    }
+
+    fn once(&mut self, kind: u8, once: &[u8]) -> Result<(), Malformed> {
+        if self.add(kind) || !once.contains(&kind) { Ok(()) } else { Err(Malformed::RepeatedTlv) }
     }
 }
 

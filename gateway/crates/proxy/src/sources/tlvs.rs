@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use ebpf_common::proxy_protocol::{
     Malformed,
-    block::{self, Ssl, TLV_HEAD, Tlv, TlvReader},
+    block::{self, Kinds, Ssl, TLV_HEAD, Tlv, TlvReader},
 };
 use ir::ProxyTlv;
 
@@ -10,16 +10,6 @@ use ir::ProxyTlv;
 /// as a header may be, a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tlvs(Box<[u8]>);
-
-/// The types that are told by name, and those within SSL. Two of one would leave the choice to the reader.
-const ONCE: [u8; 5] = [block::ALPN, block::AUTHORITY, block::UNIQUE_ID, block::SSL, block::NETNS];
-const ONCE_IN_SSL: [u8; 5] = [
-    block::SSL_VERSION,
-    block::SSL_COMMON_NAME,
-    block::SSL_CIPHER,
-    block::SSL_SIGNATURE_ALGORITHM,
-    block::SSL_KEY_ALGORITHM,
-];
 
 /// Those with a name; what they are made of is [`Tlvs::value`].
 const NAMED: [ProxyTlv; 10] = [
@@ -39,24 +29,16 @@ impl Tlvs {
     /// Those of a whole header that the parser was done with. `None`: it has none that say anything.
     ///
     /// # Errors
-    /// One that does not end where it should, within SSL too, and a second one of a type that is told by name.
+    /// As [`TlvReader::checked`].
     pub(crate) fn of_header(header: &[u8]) -> Result<Option<Self>, Malformed> {
         let told = |tlv: &Tlv<'_>| !matches!(tlv.kind, block::NOOP | block::CRC32C);
-        let mut length = 0;
-        let mut seen = Seen::default();
-        for tlv in TlvReader::of_header(header) {
-            let tlv = tlv?;
-            seen.note(tlv.kind, &ONCE)?;
-            if tlv.kind == block::SSL {
-                check_ssl(tlv.value)?;
-            }
-            length += if told(&tlv) { TLV_HEAD + tlv.value.len() } else { 0 };
-        }
+        let tlvs = TlvReader::of_header(header).checked()?;
+        let length = tlvs.flatten().filter(told).map(|tlv| TLV_HEAD + tlv.value.len()).sum();
         if length == 0 {
             return Ok(None);
         }
         let mut kept = Vec::with_capacity(length);
-        for tlv in TlvReader::of_header(header).flatten().filter(told) {
+        for tlv in tlvs.flatten().filter(told) {
             // Within a header, whose length has two bytes.
             let [high, low] = (tlv.value.len() as u16).to_be_bytes();
             kept.extend_from_slice(&[tlv.kind, high, low]);
@@ -89,9 +71,9 @@ impl Tlvs {
 
     /// All that can be told, those with a name first, then a sender's own in their order, the first of each.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (ProxyTlv, Cow<'_, [u8]>)> {
-        let mut seen = Seen::default();
+        let mut seen = Kinds::default();
         let own = self.tlvs().filter(|tlv| tlv.kind >= 0xe0);
-        let own = own.filter(move |tlv| seen.is_first(tlv.kind));
+        let own = own.filter(move |tlv| seen.add(tlv.kind));
         let own = own.map(|tlv| (ProxyTlv::Custom(tlv.kind), hexadecimal(tlv.value)));
         NAMED.into_iter().filter_map(|what| Some((what, self.value(what)?))).chain(own)
     }
@@ -118,29 +100,6 @@ impl Tlvs {
 fn hexadecimal(bytes: &[u8]) -> Cow<'_, [u8]> {
     let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect::<Vec<u8>>().into()
-}
-
-fn check_ssl(value: &[u8]) -> Result<(), Malformed> {
-    let mut seen = Seen::default();
-    let ssl = Ssl::read(value).ok_or(Malformed::Tlv)?;
-    ssl.details.into_iter().try_for_each(|tlv| seen.note(tlv?.kind, &ONCE_IN_SSL))
-}
-
-/// A bit for each type.
-#[derive(Default)]
-struct Seen([u64; 4]);
-
-impl Seen {
-    fn is_first(&mut self, kind: u8) -> bool {
-        let (word, bit) = (&mut self.0[usize::from(kind >> 6)], 1 << (kind & 63));
-        let first = *word & bit == 0;
-        *word |= bit;
-        first
-    }
-
-    fn note(&mut self, kind: u8, once: &[u8]) -> Result<(), Malformed> {
-        if self.is_first(kind) || !once.contains(&kind) { Ok(()) } else { Err(Malformed::RepeatedTlv) }
-    }
 }
 
 #[cfg(test)]
