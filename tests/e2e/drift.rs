@@ -30,6 +30,8 @@ use crate::{
 const OTHER: u16 = 8081;
 /// Above what clients and held connections come to, so that it refuses only when it is lowered.
 const LIMIT: usize = 1_000;
+const HTTP: (&str, u16) = ("http", PORT);
+const EXTRA: (&str, u16) = ("other", OTHER);
 const CLIENTS: usize = 8;
 /// Of each phase; there are five.
 const CONNECTIONS: usize = 20_000;
@@ -68,14 +70,32 @@ fn counted(gateway: &Gateway, netns: &Netns, listener: &str) -> Option<usize> {
     gateway.metric(netns, &series).map(|value| value as usize)
 }
 
-/// Waits until both agree on this number, and are found to agree again.
-fn agree(gateway: &Gateway, netns: &Netns, listener: &str, port: u16, expected: usize) {
-    let mut seen = (0, None);
+/// Waits until the table and the count agree, and are found to agree again, on no fewer than `least`. There may be more
+/// than a client holds: a reset that got lost in a full queue leaves a connection that only a timeout ends.
+fn agree(gateway: &Gateway, netns: &Netns, (listener, port): (&str, u16), least: usize) {
     let both = || (in_the_table(netns, port), counted(gateway, netns, listener));
-    wait::until(&format!("{expected} connections of {listener}, by the table and by the count"), || {
-        seen = both();
-        (seen == (expected, Some(expected)) && both() == seen).then_some(())
+    let mut seen = Seen { least, table: 0, count: None };
+    wait::until(&format!("the table and the count of {listener} agree"), || {
+        (seen.table, seen.count) = both();
+        let agreed = seen.table >= least && seen.count == Some(seen.table);
+        (agreed && both() == (seen.table, seen.count)).then_some(())
     });
+}
+
+/// Says what was seen last, where that is why a test fails.
+struct Seen {
+    least: usize,
+    table: usize,
+    count: Option<usize>,
+}
+
+impl Drop for Seen {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let Self { least, table, count } = self;
+            eprintln!("at least {least} are held; the table has {table}, the count is {count:?}");
+        }
+    }
 }
 
 /// Opens and ends connections of every kind; `meanwhile` is called again and again until they are through. How many
@@ -178,68 +198,76 @@ fn nothing_drifts(kernel: &str) {
     let held = hold(&cafe);
     let Cafe { gateway, place, wire } = &mut cafe;
     let (client, netns) = (&wire.client, &wire.gateway);
-    agree(gateway, netns, "http", PORT, HELD);
+    agree(gateway, netns, HTTP, HELD);
 
     // Cookies when a flood calls for them, then for everybody.
     for cookies in ["1", "2"] {
         sysctl(netns, "tcp_syncookies", cookies);
         let opened = hammer(client, &[PORT], || client.run(|| flood(PORT, 500)));
         assert!(opened > CONNECTIONS / 2, "{opened} were opened: the test itself works");
-        agree(gateway, netns, "http", PORT, HELD);
+        agree(gateway, netns, HTTP, HELD);
     }
     sysctl(netns, "tcp_syncookies", "1");
 
     let mut round = 0;
-    hammer(client, &[PORT, OTHER], || {
+    let opened = hammer(client, &[PORT, OTHER], || {
         round += 1;
         let limit = if round % 4 == 0 { HELD } else { LIMIT };
         reload((gateway, netns), || place.write("limit.yaml", &limited(limit + round % 3)));
         let cafe = if round % 2 == 0 { manifests() } else { two_listeners() };
         reload((gateway, netns), || place.write("cafe.yaml", &cafe));
     });
-    assert!(round > 1, "the test itself works");
+    assert!(
+        round > 1 && opened > CONNECTIONS / 10,
+        "{opened} were opened, {round} rounds: the test itself works"
+    );
     place.write("limit.yaml", &limited(LIMIT));
     place.write("cafe.yaml", &two_listeners());
     wait::until("the other listener is there", || counted(gateway, netns, "other"));
-    agree(gateway, netns, "http", PORT, HELD);
-    agree(gateway, netns, "other", OTHER, 0);
+    agree(gateway, netns, HTTP, HELD);
+    agree(gateway, netns, EXTRA, 0);
 
     // What waits in the backlog, is reset there, or is left there by a process that dies.
-    hammer(client, &[PORT, OTHER], || {
+    let mut round = 0;
+    let opened = hammer(client, &[PORT, OTHER], || {
+        round += 1;
         gateway.signal(Signal::SIGSTOP);
-        client.run(|| (0..64).for_each(|n| drop(end_in_the_backlog(n))));
+        client.run(|| (0..64).for_each(leave_in_the_backlog));
         gateway.signal(Signal::SIGCONT);
         wait::until("it accepts again", || counted(gateway, netns, "http"));
     });
-    agree(gateway, netns, "http", PORT, HELD);
-    agree(gateway, netns, "other", OTHER, 0);
+    assert!(
+        round > 1 && opened > CONNECTIONS / 10,
+        "{opened} were opened, {round} rounds: the test itself works"
+    );
+    agree(gateway, netns, HTTP, HELD);
+    agree(gateway, netns, EXTRA, 0);
 
     let mut held = Some(held);
-    hammer(client, &[PORT, OTHER], || {
+    let opened = hammer(client, &[PORT, OTHER], || {
         gateway.signal(Signal::SIGSTOP);
-        client.run(|| (0..64).for_each(|n| drop(end_in_the_backlog(n))));
+        client.run(|| (0..64).for_each(leave_in_the_backlog));
         gateway.kill();
         held = None;
         *gateway = Gateway::start(netns, place, &[]);
     });
-    assert!(held.is_none(), "the test itself works");
-    agree(gateway, netns, "http", PORT, 0);
-    agree(gateway, netns, "other", OTHER, 0);
+    assert!(held.is_none() && opened > 0, "{opened} were opened: the test itself works");
+    agree(gateway, netns, HTTP, 0);
+    agree(gateway, netns, EXTRA, 0);
     let again = hold(&cafe);
-    agree(&cafe.gateway, &cafe.wire.gateway, "http", PORT, HELD);
+    agree(&cafe.gateway, &cafe.wire.gateway, HTTP, HELD);
     drop(again);
-    agree(&cafe.gateway, &cafe.wire.gateway, "http", PORT, 0);
+    agree(&cafe.gateway, &cafe.wire.gateway, HTTP, 0);
 }
 
 /// Opens a connection to a process that does not accept, and leaves it to its fate.
-fn end_in_the_backlog(n: usize) -> Option<()> {
+fn leave_in_the_backlog(n: usize) {
     let address = if n.is_multiple_of(2) { GATEWAY } else { GATEWAY6 };
     let address = SocketAddr::new(address.parse().expect("an address"), PORT);
-    let stream = TcpStream::connect_timeout(&address, Duration::from_millis(50)).ok()?;
-    if n.is_multiple_of(3) {
+    let stream = TcpStream::connect_timeout(&address, Duration::from_millis(50));
+    if let (Ok(stream), true) = (stream, n.is_multiple_of(3)) {
         reset_on_close(&stream);
     }
-    Some(())
 }
 
 #[test]
