@@ -3,6 +3,7 @@
 //! Environment: `GATEWAY_BIN`, `ECHO_BIN` and `GATEWAY_BPF_DIR` name what `cargo xtask test` has built.
 
 mod cafe;
+mod drift;
 mod kernel;
 mod limits;
 mod manifests;
@@ -10,4 +11,5 @@ mod policies;
 mod proxy_protocol;
 mod reloads;
 mod smuggling;
+mod syns;
 mod upgrades;

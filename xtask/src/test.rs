@@ -157,7 +157,7 @@ fn require(command: &mut Command) {
     }
 }
 
-const FUZZ_TARGETS: [&str; 3] = ["h1_request", "h1_response", "proxy_protocol"];
+const FUZZ_TARGETS: [&str; 5] = ["h1_request", "h1_response", "proxy_protocol", "tlvs", "judge"];
 
 fn fuzz(seconds: u32) -> Result<()> {
     for target in FUZZ_TARGETS {

@@ -9,6 +9,7 @@
 //! what two readers could take differently is malformed.
 
 mod address;
+pub mod block;
 pub mod crc32c;
 mod decimal;
 mod endpoint;

@@ -51,6 +51,7 @@ fn by(key: SourceKey, rules: &ConnectionRules, is_one: bool) -> Policy {
         source_rate,
         listener_rate,
         trusted_senders: _,
+        tlv_headers: _,
         action,
         dry_run: _,
     } = rules;

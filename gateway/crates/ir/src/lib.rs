@@ -19,6 +19,7 @@ mod pattern;
 mod quantity;
 mod route;
 mod tls;
+mod tlv;
 mod upstream;
 
 pub use appliance::{
@@ -45,4 +46,5 @@ pub use route::{
     RouteTimeouts, RuleEntry, RuleId, VirtualHost,
 };
 pub use tls::{CertifiedKey, CertifiedKeyError, CipherName, CipherSuites, Tls, TlsVersion};
+pub use tlv::{ProxyTlv, ProxyTlvError, TlvHeader};
 pub use upstream::{Endpoint, EndpointAddress, Upstream, UpstreamId, UpstreamProtocol, UpstreamSettings};

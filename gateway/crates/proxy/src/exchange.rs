@@ -10,7 +10,7 @@ use crate::{
     connection::ConnectionContext,
     error::ProxyError,
     metrics::RuleMetrics,
-    policy::{EarlyResponse, Facts, request_phase, response_phase},
+    policy::{EarlyResponse, Facts, request_phase, response_phase, tlv_headers},
     respond::{self, Reply},
     route::{Action, Rule, RuleKey, host_name, needs_naming},
     snapshot::{Scope, Upstream},
@@ -112,6 +112,7 @@ impl Exchange {
         if let Some(record) = &mut self.record {
             record.identify(&head, client);
         }
+        self.apply_tlvs(&mut head, &scope);
         let host = authority(&head).map(host_name);
         let scope = scope.at_host(host.as_deref()).ok_or(ProxyError::NoListener)?;
         self.place = Place::Held { scope: scope.clone(), rule: None, backend: None };
@@ -141,6 +142,17 @@ impl Exchange {
         };
         rule.filters.apply_response(&mut reply.head.headers);
         Ok(reply)
+    }
+
+    /// Fills request headers from the PROXY header, before the route is chosen, which may go by them. Listeners in
+    /// clear text that share a port share their connection policy, so the first one's holds.
+    fn apply_tlvs(&self, head: &mut Parts, scope: &Scope) {
+        let listener = scope.listener_or_first();
+        let dropped =
+            tlv_headers::apply(&mut head.headers, &listener.tlv_headers, self.context.tlvs.as_ref());
+        if dropped > 0 {
+            listener.metrics.dropped_tlvs(dropped);
+        }
     }
 
     async fn forward(
@@ -238,8 +250,9 @@ impl Exchange {
         }
         let write = |format: Option<AccessLogFormat>, listener, rule, upstream| {
             if let (Some(record), Some(format)) = (&record, format) {
-                let ConnectionContext { worker, source, tls, .. } = &*self.context;
-                let names = Names { listener, rule, upstream, source, tls: tls.as_ref() };
+                let ConnectionContext { worker, source, tlvs, tls, .. } = &*self.context;
+                let (tlvs, tls) = (tlvs.as_ref(), tls.as_ref());
+                let names = Names { listener, rule, upstream, source, tlvs, tls };
                 worker.access_log.request(format, record, &names);
             }
         };

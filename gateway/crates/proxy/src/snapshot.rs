@@ -3,7 +3,9 @@ mod hosts;
 use std::{collections::HashMap, ops::Deref, rc::Rc, sync::Arc};
 
 use ipnet::IpNet;
-use ir::{AccessLogFormat, BindId, ClientSettings, Hostname, ListenerId, Protocol, SocketKey, UpstreamId};
+use ir::{
+    AccessLogFormat, BindId, ClientSettings, Hostname, ListenerId, Protocol, SocketKey, TlvHeader, UpstreamId,
+};
 
 use crate::{
     carry::{Carry, UpstreamState},
@@ -63,6 +65,8 @@ pub(crate) struct Listener {
     pub(crate) slots: Arc<dyn Slots>,
     /// Its connection policy at work; `None`: nobody is refused by one. On a clear-text port the first one's holds.
     pub(crate) gate: Option<Gate>,
+    /// Request headers that are filled from the PROXY header.
+    pub(crate) tlv_headers: Box<[TlvHeader]>,
     /// Its metric handles.
     pub(crate) metrics: Arc<ListenerMetrics>,
 }
@@ -147,6 +151,10 @@ impl Bind {
                 gate: listener.connection.as_ref().and_then(|rules| {
                     Gate::build(rules, || builder.carry.gate(&shared.unwrap_or(listener).id))
                 }),
+                tlv_headers: listener
+                    .connection
+                    .as_ref()
+                    .map_or_else(Box::default, |rules| rules.tlv_headers.as_slice().into()),
                 metrics: builder.carry.metrics.listener(&listener.id),
             })
             .collect();

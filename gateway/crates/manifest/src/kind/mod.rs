@@ -32,7 +32,7 @@ pub use client_traffic_policy::{
 pub use config_map::ConfigMap;
 pub use connection_policy::{
     ClientCidrs, ConcurrentConnections, ConnectionAction, ConnectionActionType, ConnectionPolicy,
-    ConnectionRates, ListenerProxyProtocol, PerPrefix, PerSource, Rate,
+    ConnectionRates, ListenerProxyProtocol, PerPrefix, PerSource, ProxyProtocolHeader, Rate,
 };
 pub use endpoint_slice::{AddressType, EndpointConditions, EndpointPort, EndpointSlice, SliceEndpoint};
 pub use field::{FieldError, Kind, UNSERVED, Unserved};

@@ -52,6 +52,8 @@ table! {
         "Frames that the kernel half let through unjudged: fragments, malformed or too deep headers."
     PREDECESSOR_CONNECTIONS Gauge "gateway_predecessor_connections_open" []
         "Client connections that processes before this one still serve after an upgrade; limits count them too."
+    PROXY_VALUES_DROPPED Counter "gateway_proxy_values_dropped_total" ["listener"]
+        "Request headers that were not set because what the PROXY header says is no field value."
     REQUEST_DURATION Histogram "gateway_request_duration_seconds" ["listener" "route"]
         "From the first byte of a request's header to the last byte of its response."
     REQUESTS Counter "gateway_requests_total" ["listener" "route" "rule" "code"]

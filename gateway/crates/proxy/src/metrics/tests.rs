@@ -29,6 +29,7 @@ fn every_family_is_in_the_table_and_the_table_is_in_order() {
     let handles = (metrics.listener(&listener()), metrics.rule(&listener(), &rule(0, None)));
     handles.0.refused(Refusal::Timeout);
     handles.0.would_refuse(Refusal::OverSourceLimit);
+    handles.0.dropped_tlvs(1);
     handles.1.observe(Some(StatusCode::OK), Duration::ZERO);
     let upstream = metrics.upstream(&"Service default/tea:80".into());
     upstream.failed("UF");

@@ -7,6 +7,7 @@ mod hop_by_hop;
 mod path;
 mod request_id;
 mod request_phase;
+pub(crate) mod tlv_headers;
 mod underscores;
 
 pub(crate) use hop_by_hop::strip as strip_hop_by_hop;

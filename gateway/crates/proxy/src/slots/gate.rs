@@ -57,6 +57,7 @@ impl Gate {
             source_rate,
             listener_rate,
             trusted_senders: _,
+            tlv_headers: _,
             action: _,
             dry_run: _,
         } = &**rules;

@@ -24,5 +24,6 @@ mod sockets;
 mod succession;
 mod timers;
 mod tls;
+mod tlv_headers;
 mod trust;
 mod upstream;
