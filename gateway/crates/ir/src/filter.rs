@@ -1,6 +1,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::Redirect;
+
 /// One step on a request or response, in the order that the user wrote. Source: Gateway API `filters[]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Filter {
@@ -8,6 +10,8 @@ pub enum Filter {
     RequestHeaderModifier(HeaderModifier),
     /// Edits the response's header before it goes to the client.
     ResponseHeaderModifier(HeaderModifier),
+    /// Answers the request at once.
+    RequestRedirect(Redirect),
 }
 
 /// Header edits of Gateway API: `set` replaces, `add` appends, `remove` deletes; applied in that order.

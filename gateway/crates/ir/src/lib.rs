@@ -17,6 +17,8 @@ mod hostname;
 mod listener;
 mod pattern;
 mod quantity;
+mod redirect;
+mod rewrite;
 mod route;
 mod tls;
 mod upstream;
@@ -40,6 +42,8 @@ pub use hostname::{Hostname, HostnameError};
 pub use listener::{Bind, BindId, Gateway, Listener, ListenerId, Protocol, SocketKey, Transport};
 pub use pattern::{Pattern, PatternError};
 pub use quantity::{Quantity, QuantityError};
+pub use redirect::{Redirect, RedirectScheme};
+pub use rewrite::PathRewrite;
 pub use route::{
     Action, BackendChoice, BackendTarget, HeaderMatch, HttpMatch, HttpRule, Matcher, PathMatch, QueryMatch,
     RouteTimeouts, RuleEntry, RuleId, VirtualHost,

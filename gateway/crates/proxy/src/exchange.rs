@@ -9,6 +9,7 @@ use crate::{
     body::{Body, BodyError, Progress},
     connection::ConnectionContext,
     error::ProxyError,
+    filter::Redirected,
     metrics::RuleMetrics,
     policy::{EarlyResponse, Facts, request_phase, response_phase},
     respond::{self, Reply},
@@ -105,7 +106,9 @@ impl Exchange {
         let facts = Facts { source: &self.context.source, tls: self.context.tls.is_some() };
         let client = match request_phase(&mut head, scope.client(), facts) {
             Ok(client) => client,
-            Err(EarlyResponse::Redirect(location)) => return Ok(respond::redirect(location)),
+            Err(EarlyResponse::Redirect(location)) => {
+                return Ok(respond::redirect(StatusCode::TEMPORARY_REDIRECT, location));
+            }
             Err(EarlyResponse::BadPath(reason)) => return Err(ProxyError::BadPath(reason)),
             Err(EarlyResponse::Underscore) => return Err(ProxyError::Underscore),
         };
@@ -125,13 +128,12 @@ impl Exchange {
         };
         drop(host);
         let rule = listener.router.rule(key);
-        rule.filters.apply_request(&mut head.headers);
-        let mut reply = match &rule.action {
-            Action::Respond(status) => {
-                self.place = Place::Held { scope: scope.clone(), rule: Some(key), backend: None };
-                respond::plain(*status)
-            }
-            Action::Forward(backends) => {
+        self.place = Place::Held { scope: scope.clone(), rule: Some(key), backend: None };
+        let redirected = rule.filters.apply_request(&mut head, facts)?;
+        let mut reply = match (&rule.action, redirected) {
+            (_, Some(Redirected { status, location })) => respond::redirect(status, location),
+            (Action::Respond(status), None) => respond::plain(*status),
+            (Action::Forward(backends), None) => {
                 let backend = backends.pick();
                 self.place = Place::Held { scope: scope.clone(), rule: Some(key), backend };
                 let upstream =

@@ -9,6 +9,7 @@ mod request_id;
 mod request_phase;
 mod underscores;
 
+pub(crate) use forwarded::X_FORWARDED_PROTO;
 pub(crate) use hop_by_hop::strip as strip_hop_by_hop;
 pub(crate) use request_id::X_REQUEST_ID;
 pub(crate) use request_phase::{EarlyResponse, Facts, request_phase, response_phase};

@@ -1,15 +1,17 @@
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderName, HeaderValue};
-use ir::{
-    Action, BackendChoice, BackendTarget, Filter, HeaderModifier, HttpMatch, HttpRule, RouteTimeouts, RuleId,
-};
+use ir::{Action, BackendChoice, BackendTarget, HttpMatch, HttpRule, RouteTimeouts, RuleId};
 use manifest::{
     Severity,
-    kind::{BackendRef, HttpFilter, HttpFilterType, HttpRoute, HttpRouteRule, HttpRouteTimeouts},
+    kind::{BackendRef, HttpRoute, HttpRouteRule, HttpRouteTimeouts},
 };
 
-use super::{Upstreams, backends::Refusal, matches::http_match};
+use super::{
+    Upstreams,
+    backends::Refusal,
+    filters::{self, Unsupported},
+    matches::http_match,
+};
 use crate::{
     index::InForce,
     report::{Report, line},
@@ -102,7 +104,7 @@ fn rule(
         choice(route, reference, &format!("{path}.backendRefs[{place}]"), upstreams, out, report)
     });
     let forward = Action::Forward(choices.collect());
-    let (filters, action) = match served_filters(filters, &format!("{path}.filters")) {
+    let (filters, action) = match filters::filters(filters, &format!("{path}.filters"), spec.prefix()) {
         Ok(filters) => (filters, forward),
         Err(Unsupported { path, message }) => {
             let message = format!("{message}; the rule answers 500");
@@ -113,61 +115,6 @@ fn rule(
         }
     };
     HttpRule { id, filters: filters.into(), action, timeouts }
-}
-
-/// A field that keeps a rule from being served as written.
-struct Unsupported {
-    path: String,
-    message: String,
-}
-
-fn served_filters(filters: &[HttpFilter], path: &str) -> Result<Vec<Filter>, Unsupported> {
-    let served = |(place, filter): (usize, &HttpFilter)| {
-        let path = format!("{path}[{place}]");
-        match filter.filter_type {
-            HttpFilterType::RequestHeaderModifier => {
-                let modifier = filter.request_header_modifier.clone().unwrap_or_default();
-                edits(&modifier, &format!("{path}.requestHeaderModifier"))?;
-                Ok(Filter::RequestHeaderModifier(modifier))
-            }
-            HttpFilterType::ResponseHeaderModifier => {
-                let modifier = filter.response_header_modifier.clone().unwrap_or_default();
-                edits(&modifier, &format!("{path}.responseHeaderModifier"))?;
-                Ok(Filter::ResponseHeaderModifier(modifier))
-            }
-            unserved @ (HttpFilterType::RequestMirror
-            | HttpFilterType::RequestRedirect
-            | HttpFilterType::UrlRewrite
-            | HttpFilterType::ExtensionRef
-            | HttpFilterType::Cors
-            | HttpFilterType::ExternalAuth) => {
-                Err(Unsupported { path, message: format!("{} is not served yet", unserved.as_str()) })
-            }
-        }
-    };
-    filters.iter().enumerate().map(served).collect()
-}
-
-/// The schema knows which names are tokens and how long a value is; what a value is made of, and what the names
-/// to be removed are, it does not.
-fn edits(modifier: &HeaderModifier, path: &str) -> Result<(), Unsupported> {
-    let HeaderModifier { set, add, remove } = modifier;
-    for (list, field) in [(set, "set"), (add, "add")] {
-        for (place, edit) in list.iter().enumerate() {
-            if HeaderValue::from_str(&edit.value).is_err() {
-                let path = format!("{path}.{field}[{place}].value");
-                let message = format!("{:?} is no field value (RFC 9110 section 5.5)", edit.value);
-                return Err(Unsupported { path, message });
-            }
-        }
-    }
-    match remove.iter().position(|name| name.parse::<HeaderName>().is_err()) {
-        Some(place) => Err(Unsupported {
-            path: format!("{path}.remove[{place}]"),
-            message: format!("{:?} is no header name", remove[place]),
-        }),
-        None => Ok(()),
-    }
 }
 
 fn choice(

@@ -1,0 +1,52 @@
+//! What a route's filters do to requests and responses, over real sockets.
+
+use e2e::{http::Response, wait};
+
+use crate::cafe::{Cafe, PORT, appliance};
+
+/// A cafe that serves this route's rules (of HTTPRoute `filters`, indented by two), once `/ready` says so.
+fn open(rules: &str) -> Option<Cafe> {
+    let cafe = Cafe::open(&[("appliance.yaml", appliance("{mode: Off}"))], &[])?;
+    let route = format!(
+        "apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: filters, namespace: default}}
+spec:
+  parentRefs: [{{name: eg}}]
+  rules:
+  - matches: [{{path: {{value: /ready}}}}]
+    filters: [{{type: ResponseHeaderModifier, responseHeaderModifier: {{set: [{{name: x-ready, value: \"1\"}}]}}}}]
+    backendRefs: [{{group: gateway.envoyproxy.io, kind: Backend, name: echo}}]
+{rules}"
+    );
+    cafe.place.write("filters.yaml", &route);
+    wait::until("the route serves", || get(&cafe, "/ready").header("x-ready").is_some().then_some(()));
+    Some(cafe)
+}
+
+fn get(cafe: &Cafe, path: &str) -> Response {
+    let mut connection = cafe.connect().expect("the gateway listens");
+    connection.get("cafe.example.com:1234", path).expect("an answer")
+}
+
+#[test]
+fn redirects_keep_what_they_do_not_name() {
+    let rules = "  - matches: [{path: {value: /secure}}]
+    filters: [{type: RequestRedirect, requestRedirect: {scheme: https, statusCode: 301}}]
+  - matches: [{path: {value: /old}}]
+    filters: [{type: RequestRedirect, requestRedirect: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /new/}, statusCode: 308}}]
+  - matches: [{path: {value: /away}}]
+    filters: [{type: RequestRedirect, requestRedirect: {hostname: tea.example.com, port: 80, path: {type: ReplaceFullPath, replaceFullPath: /tea}}}]
+";
+    let Some(cafe) = open(rules) else { return };
+    for (path, status, location) in [
+        ("/secure/a?b=c", 301, "https://cafe.example.com/secure/a?b=c".to_owned()),
+        ("/old/a?b=c", 308, format!("http://cafe.example.com:{PORT}/new/a?b=c")),
+        ("/old", 308, format!("http://cafe.example.com:{PORT}/new/")),
+        ("/away/a?b=c", 302, "http://tea.example.com/tea?b=c".to_owned()),
+    ] {
+        let answer = get(&cafe, path);
+        assert_eq!((answer.status, answer.header("location")), (status, Some(&*location)), "{path}");
+        assert_eq!(answer.body, "", "{path}");
+    }
+}
