@@ -50,3 +50,29 @@ fn redirects_keep_what_they_do_not_name() {
         assert_eq!(answer.body, "", "{path}");
     }
 }
+
+#[test]
+fn a_rewrite_changes_what_the_backend_is_asked() {
+    let rules = "  - matches: [{path: {value: /api}}]
+    filters:
+    - {type: URLRewrite, urlRewrite: {hostname: backend.example.com, path: {type: ReplacePrefixMatch, replacePrefixMatch: /}}}
+    - {type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: x-edited, value: \"1\"}]}}
+    backendRefs: [{group: gateway.envoyproxy.io, kind: Backend, name: echo}]
+  - matches: [{path: {value: /one}}]
+    filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplaceFullPath, replaceFullPath: /two}}}]
+    backendRefs: [{group: gateway.envoyproxy.io, kind: Backend, name: echo}]
+";
+    let Some(cafe) = open(rules) else { return };
+    for (path, seen, host) in [
+        ("/api/v1/tea?b=/api", "/v1/tea?b=/api", "backend.example.com"),
+        ("/api", "/", "backend.example.com"),
+        ("/api/", "/", "backend.example.com"),
+        ("/one/a/b?c=d", "/two?c=d", "cafe.example.com:1234"),
+    ] {
+        let answer = get(&cafe, path);
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(answer.body.contains(&format!("\"path\": \"{seen}\"")), "{path}: {}", answer.body);
+        assert!(answer.body.contains(&format!("\"host\": \"{host}\"")), "{path}: {}", answer.body);
+        assert_eq!(answer.body.contains("x-edited"), path.starts_with("/api"), "{path}: {}", answer.body);
+    }
+}

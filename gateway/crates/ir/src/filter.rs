@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Redirect;
+use crate::{Redirect, UrlRewrite};
 
 /// One step on a request or response, in the order that the user wrote. Source: Gateway API `filters[]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -12,6 +12,8 @@ pub enum Filter {
     ResponseHeaderModifier(HeaderModifier),
     /// Answers the request at once.
     RequestRedirect(Redirect),
+    /// Asks a backend for another host or path.
+    UrlRewrite(UrlRewrite),
 }
 
 /// Header edits of Gateway API: `set` replaces, `add` appends, `remove` deletes; applied in that order.

@@ -43,7 +43,7 @@ pub use listener::{Bind, BindId, Gateway, Listener, ListenerId, Protocol, Socket
 pub use pattern::{Pattern, PatternError};
 pub use quantity::{Quantity, QuantityError};
 pub use redirect::{Redirect, RedirectScheme};
-pub use rewrite::PathRewrite;
+pub use rewrite::{PathRewrite, UrlRewrite};
 pub use route::{
     Action, BackendChoice, BackendTarget, HeaderMatch, HttpMatch, HttpRule, Matcher, PathMatch, QueryMatch,
     RouteTimeouts, RuleEntry, RuleId, VirtualHost,

@@ -1,5 +1,14 @@
 use serde::Serialize;
 
+/// What a backend is asked in the place of what the client has asked. Source: Gateway API `HTTPURLRewriteFilter`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UrlRewrite {
+    /// The new Host, without port; `None`: it stays.
+    pub hostname: Option<Box<str>>,
+    /// The new path; `None`: it stays.
+    pub path: Option<PathRewrite>,
+}
+
 /// A new path for a request or a redirect. Source: Gateway API `HTTPPathModifier`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum PathRewrite {

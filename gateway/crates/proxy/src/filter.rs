@@ -3,11 +3,12 @@
 mod headers;
 mod path;
 mod redirect;
+mod rewrite;
 
 use http::{HeaderMap, request::Parts};
 
-use self::headers::HeaderEdits;
 pub(crate) use self::redirect::Redirected;
+use self::{headers::HeaderEdits, rewrite::Rewrite};
 use crate::{error::ProxyError, policy::Facts};
 
 /// The filters of one rule, by the message that they change, each in the user's order.
@@ -22,6 +23,7 @@ pub(crate) struct Filters {
 enum Step {
     Edit(HeaderEdits),
     Redirect(ir::Redirect),
+    Rewrite(Rewrite),
 }
 
 impl Filters {
@@ -34,6 +36,7 @@ impl Filters {
                     request.push(Step::Edit(HeaderEdits::compile(edits)));
                 }
                 ir::Filter::ResponseHeaderModifier(edits) => response.push(HeaderEdits::compile(edits)),
+                ir::Filter::UrlRewrite(rewrite) => request.push(Step::Rewrite(Rewrite::compile(rewrite))),
                 ir::Filter::RequestRedirect(redirect) => request.push(Step::Redirect(redirect.clone())),
             }
         }
@@ -49,6 +52,7 @@ impl Filters {
         for step in &self.request {
             match step {
                 Step::Edit(edits) => edits.apply(&mut head.headers),
+                Step::Rewrite(rewrite) => rewrite.apply(head)?,
                 Step::Redirect(redirect) => return redirect::apply(redirect, head, facts).map(Some),
             }
         }

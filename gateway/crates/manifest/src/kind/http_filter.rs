@@ -22,8 +22,7 @@ pub struct HttpFilter {
     pub request_redirect: Option<HttpRequestRedirect>,
     /// Rewrites host or path.
     #[serde(rename = "urlRewrite")]
-    #[schemars(extend("x-gateway-unserved" = "rewrites are not served yet; the rule answers 500"))]
-    pub url_rewrite: Option<Unserved>,
+    pub url_rewrite: Option<HttpUrlRewrite>,
     /// Cross-origin resource sharing.
     #[schemars(extend("x-gateway-unserved" = "CORS is not served yet; the rule answers 500"))]
     pub cors: Option<Unserved>,
@@ -106,6 +105,17 @@ pub enum RedirectScheme {
     Https,
 }
 
+/// What a backend is asked in the place of what the client has asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HttpUrlRewrite {
+    /// The new Host.
+    #[schemars(length(min = 1, max = 253), regex(pattern = SECTION_NAME))]
+    pub hostname: Option<String>,
+    /// The new path; the query stays.
+    pub path: Option<HttpPathModifier>,
+}
+
 /// A new path; `type` says which field holds it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -153,7 +163,9 @@ impl HttpFilter {
     /// The new path that the filter gives, and the field that says so.
     fn path_modifier(&self) -> Option<(&HttpPathModifier, &'static str)> {
         let redirect = self.request_redirect.as_ref().and_then(|redirect| redirect.path.as_ref());
-        redirect.map(|path| (path, "requestRedirect.path"))
+        let rewrite = self.url_rewrite.as_ref().and_then(|rewrite| rewrite.path.as_ref());
+        let redirect = redirect.map(|path| (path, "requestRedirect.path"));
+        redirect.or_else(|| rewrite.map(|path| (path, "urlRewrite.path")))
     }
 }
 

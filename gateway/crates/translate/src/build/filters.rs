@@ -1,7 +1,8 @@
 use http::{HeaderName, HeaderValue};
-use ir::{Filter, HeaderModifier, PathRewrite, Redirect};
+use ir::{Filter, HeaderModifier, PathRewrite, Redirect, UrlRewrite};
 use manifest::kind::{
-    HttpFilter, HttpFilterType, HttpPathModifier, HttpPathModifierType, HttpRequestRedirect, RedirectScheme,
+    HttpFilter, HttpFilterType, HttpPathModifier, HttpPathModifierType, HttpRequestRedirect, HttpUrlRewrite,
+    RedirectScheme,
 };
 
 use super::matches::prefix;
@@ -29,7 +30,7 @@ fn filter(spec: &HttpFilter, path: &str, matched: Option<&str>) -> Result<Filter
         response_header_modifier,
         request_mirror: _,
         request_redirect,
-        url_rewrite: _,
+        url_rewrite,
         cors: _,
         external_auth: _,
         extension_ref: _,
@@ -49,8 +50,14 @@ fn filter(spec: &HttpFilter, path: &str, matched: Option<&str>) -> Result<Filter
             let spec = request_redirect.clone().unwrap_or_default();
             redirect(spec, &format!("{path}.requestRedirect"), matched).map(Filter::RequestRedirect)
         }
+        HttpFilterType::UrlRewrite => {
+            let HttpUrlRewrite { hostname, path: modifier } = url_rewrite.clone().unwrap_or_default();
+            let hostname = hostname.map(Into::into);
+            let path =
+                modifier.map(|modifier| path_rewrite(modifier, &format!("{path}.urlRewrite.path"), matched));
+            Ok(Filter::UrlRewrite(UrlRewrite { hostname, path: path.transpose()? }))
+        }
         unserved @ (HttpFilterType::RequestMirror
-        | HttpFilterType::UrlRewrite
         | HttpFilterType::ExtensionRef
         | HttpFilterType::Cors
         | HttpFilterType::ExternalAuth) => Err(Unsupported {
