@@ -76,3 +76,32 @@ fn a_rewrite_changes_what_the_backend_is_asked() {
         assert_eq!(answer.body.contains("x-edited"), path.starts_with("/api"), "{path}: {}", answer.body);
     }
 }
+
+#[test]
+fn each_backend_has_its_own_filters() {
+    let backend = "group: gateway.envoyproxy.io, kind: Backend, name: echo";
+    let edits = |name: &str| {
+        format!(
+            "{{type: RequestHeaderModifier, requestHeaderModifier: {{set: [{{name: x-share, value: {name}}}]}}}}, \
+             {{type: ResponseHeaderModifier, responseHeaderModifier: {{set: [{{name: x-share, value: {name}}}]}}}}"
+        )
+    };
+    let rules = format!(
+        "  - matches: [{{path: {{value: /shared}}}}]
+    backendRefs:
+    - {{{backend}, filters: [{}]}}
+    - {{{backend}, filters: [{}]}}
+",
+        edits("first"),
+        edits("second")
+    );
+    let Some(cafe) = open(&rules) else { return };
+    let mut seen = std::collections::BTreeSet::new();
+    wait::until("both shares answer", || {
+        let answer = get(&cafe, "/shared");
+        let share = answer.header("x-share").expect("either share sets it").to_owned();
+        assert!(answer.body.contains(&format!("\"x-share\": \"{share}\"")), "{share}: {}", answer.body);
+        seen.insert(share);
+        (seen.len() == 2).then_some(())
+    });
+}

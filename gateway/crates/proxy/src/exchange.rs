@@ -13,7 +13,7 @@ use crate::{
     metrics::RuleMetrics,
     policy::{EarlyResponse, Facts, request_phase, response_phase},
     respond::{self, Reply},
-    route::{Action, Rule, RuleKey, host_name, needs_naming},
+    route::{Action, Rule, RuleKey, Share, host_name, needs_naming},
     snapshot::{Scope, Upstream},
     upstream,
 };
@@ -103,7 +103,8 @@ impl Exchange {
     ) -> Result<Reply, ProxyError> {
         let Place::Held { scope, .. } = &self.place else { return Err(ProxyError::NoRoute) };
         let scope = scope.clone();
-        let facts = Facts { source: &self.context.source, tls: self.context.tls.is_some() };
+        let context = Rc::clone(&self.context);
+        let facts = Facts { source: &context.source, tls: context.tls.is_some() };
         let client = match request_phase(&mut head, scope.client(), facts) {
             Ok(client) => client,
             Err(EarlyResponse::Redirect(location)) => {
@@ -136,9 +137,9 @@ impl Exchange {
             (Action::Forward(backends), None) => {
                 let backend = backends.pick();
                 self.place = Place::Held { scope: scope.clone(), rule: Some(key), backend };
-                let upstream =
-                    backend.and_then(|place| backends.upstream(place)).ok_or(ProxyError::NoBackend)?;
-                self.forward(rule, upstream, upstream::Request { head, body, upgrade }).await?
+                let share = backend.and_then(|place| backends.share(place)).ok_or(ProxyError::NoBackend)?;
+                let request = upstream::Request { head, body, upgrade };
+                self.forward(rule, share, request, facts).await?
             }
         };
         rule.filters.apply_response(&mut reply.head.headers);
@@ -148,9 +149,16 @@ impl Exchange {
     async fn forward(
         &mut self,
         rule: &Rule,
-        upstream: &Arc<Upstream>,
-        request: upstream::Request,
+        share: &Share,
+        mut request: upstream::Request,
+        facts: Facts<'_>,
     ) -> Result<Reply, ProxyError> {
+        let upstream = share.upstream.as_ref().ok_or(ProxyError::NoBackend)?;
+        if let Some(Redirected { status, location }) =
+            share.filters.apply_request(&mut request.head, facts)?
+        {
+            return Ok(respond::redirect(status, location));
+        }
         let mut attempted = None;
         let sent = upstream::send(
             &self.context.worker,
@@ -166,6 +174,7 @@ impl Exchange {
         match sent {
             Ok(mut reply) => {
                 response_phase(&mut reply.head.headers);
+                share.filters.apply_response(&mut reply.head.headers);
                 Ok(reply)
             }
             Err(error) => {

@@ -197,9 +197,9 @@ pub struct BackendRef {
     /// Share: weight over the sum of weights. By default 1; 0 means none.
     #[schemars(range(max = 1_000_000))]
     pub weight: Option<u32>,
-    /// Changes to requests that go to this backend.
+    /// Changes to requests that go to this backend, after the rule's, and to their responses, before the rule's.
     #[serde(default)]
-    #[schemars(length(max = 16), extend("x-gateway-unserved" = "filters of one backend are not served yet; its share answers 500"))]
+    #[schemars(length(max = 16))]
     pub filters: Vec<HttpFilter>,
 }
 

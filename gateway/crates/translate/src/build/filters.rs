@@ -23,6 +23,30 @@ pub(super) fn filters(
     places.map(|(place, spec)| filter(spec, &format!("{path}[{place}]"), matched)).collect()
 }
 
+/// As [`filters`], for one of a rule's backends. What answers in a backend's place or asks another one too is
+/// implementation-specific there.
+pub(super) fn of_backend(
+    specs: &[HttpFilter],
+    path: &str,
+    matched: Option<&str>,
+) -> Result<Vec<Filter>, Unsupported> {
+    let of_rule = |spec: &HttpFilter| match spec.filter_type {
+        HttpFilterType::RequestRedirect | HttpFilterType::RequestMirror | HttpFilterType::Cors => true,
+        HttpFilterType::RequestHeaderModifier
+        | HttpFilterType::ResponseHeaderModifier
+        | HttpFilterType::UrlRewrite
+        | HttpFilterType::ExternalAuth
+        | HttpFilterType::ExtensionRef => false,
+    };
+    match specs.iter().position(of_rule) {
+        Some(place) => {
+            let message = format!("{} is served for a whole rule only", specs[place].filter_type.as_str());
+            Err(Unsupported { path: format!("{path}[{place}]"), message })
+        }
+        None => filters(specs, path, matched),
+    }
+}
+
 fn filter(spec: &HttpFilter, path: &str, matched: Option<&str>) -> Result<Filter, Unsupported> {
     let HttpFilter {
         filter_type,

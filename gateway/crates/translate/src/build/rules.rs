@@ -101,7 +101,8 @@ fn rule(
     } = spec;
     let timeouts = route_timeouts(*timeouts);
     let choices = backend_refs.iter().enumerate().map(|(place, reference)| {
-        choice(route, reference, &format!("{path}.backendRefs[{place}]"), upstreams, out, report)
+        let path = format!("{path}.backendRefs[{place}]");
+        choice(route, reference, spec.prefix(), &path, upstreams, out, report)
     });
     let forward = Action::Forward(choices.collect());
     let (filters, action) = match filters::filters(filters, &format!("{path}.filters"), spec.prefix()) {
@@ -120,22 +121,17 @@ fn rule(
 fn choice(
     route: InForce<'_, HttpRoute>,
     reference: &BackendRef,
+    matched: Option<&str>,
     path: &str,
     upstreams: &mut Upstreams<'_, '_>,
     out: &mut RouteRules,
     report: &mut Report,
 ) -> BackendChoice {
     let weight = reference.weight.unwrap_or(1);
-    let resolved = if reference.filters.is_empty() {
-        upstreams.resolve(&route.object.id.namespace, reference)
-    } else {
-        let (kind, name) = (reference.kind(), &reference.name);
-        let message =
-            format!("{kind} {name}: filters of one backend are not served yet; its share answers 500.");
-        Err((RouteReason::InvalidBackendFilters, message))
-    };
-    let target = match resolved {
-        Ok(upstream) => {
+    let filters = filters::of_backend(&reference.filters, &format!("{path}.filters"), matched);
+    let resolved = upstreams.resolve(&route.object.id.namespace, reference);
+    let (filters, target) = match (resolved, filters) {
+        (Ok(upstream), Ok(filters)) => {
             if upstream.endpoints.is_empty() {
                 out.without_endpoints.push(upstream.name.to_string());
                 let hint = upstreams.endpoint_hint(&route.object.id.namespace, reference);
@@ -144,15 +140,22 @@ fn choice(
                 let reason = RouteReason::EndpointsNotFound.text();
                 report.add(Severity::Warning, route.object, path, reason, message);
             }
-            BackendTarget::Upstream(upstream)
+            (filters, BackendTarget::Upstream(upstream))
         }
-        Err((reason, message)) => {
+        (Err((reason, message)), _) => {
             report.add(Severity::Error, route.object, path, reason.text(), line(&message));
             out.unresolved.push((reason, message));
-            BackendTarget::Unresolved
+            (Vec::new(), BackendTarget::Unresolved)
+        }
+        (Ok(_), Err(Unsupported { path, message })) => {
+            let reason = RouteReason::InvalidBackendFilters;
+            let message = format!("{message}; its share answers 500");
+            report.add(Severity::Error, route.object, &path, reason.text(), message.clone());
+            out.unresolved.push((reason, format!("{path}: {message}.")));
+            (Vec::new(), BackendTarget::Unresolved)
         }
     };
-    BackendChoice { weight, target }
+    BackendChoice { weight, filters: filters.into(), target }
 }
 
 /// With a limit for each attempt and none for the whole, the limit for each attempt is what was meant to hold:

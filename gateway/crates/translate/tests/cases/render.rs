@@ -128,8 +128,8 @@ fn matcher(matcher: &Matcher) -> String {
 }
 
 fn choice(choice: &BackendChoice) -> Value {
-    let BackendChoice { weight, target } = choice;
-    match target {
+    let BackendChoice { weight, filters, target } = choice;
+    let share = match target {
         BackendTarget::Unresolved => json!(format!("{weight} x unresolved")),
         BackendTarget::Upstream(upstream) => {
             let ir::Upstream { id, name: _, endpoints, protocol: _, settings } = &**upstream;
@@ -137,7 +137,8 @@ fn choice(choice: &BackendChoice) -> Value {
             let endpoints: Vec<String> = endpoints.iter().map(|one| one.address.to_string()).collect();
             json!(format!("{weight} x {id} at [{}]", endpoints.join(", ")))
         }
-    }
+    };
+    if filters.is_empty() { share } else { json!({ "share": share, "filters": filters }) }
 }
 
 fn readable(value: &Value) -> Value {
