@@ -2,7 +2,7 @@
 
 use e2e::{http::Response, wait};
 
-use crate::cafe::{Cafe, PORT, appliance};
+use crate::cafe::{Cafe, ECHO, PORT, appliance};
 
 /// A cafe that serves this route's rules (of HTTPRoute `filters`, indented by two), once `/ready` says so.
 fn open(rules: &str) -> Option<Cafe> {
@@ -104,4 +104,29 @@ fn each_backend_has_its_own_filters() {
         seen.insert(share);
         (seen.len() == 2).then_some(())
     });
+}
+
+#[test]
+fn mirrors_are_asked_and_counted() {
+    let backend = "backendRef: {group: gateway.envoyproxy.io, kind: Backend, name: copies}";
+    let rules = format!(
+        "  - matches: [{{path: {{value: /tea}}}}]
+    filters:
+    - {{type: RequestMirror, requestMirror: {{{backend}}}}}
+    - {{type: RequestMirror, requestMirror: {{{backend}, percent: 100}}}}
+    - {{type: RequestMirror, requestMirror: {{{backend}, fraction: {{numerator: 0, denominator: 3}}}}}}
+    backendRefs: [{{group: gateway.envoyproxy.io, kind: Backend, name: echo}}]
+---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: Backend
+metadata: {{name: copies, namespace: default}}
+spec: {{endpoints: [{{ip: {{address: 127.0.0.1, port: {ECHO}}}}}]}}
+"
+    );
+    let Some(cafe) = open(&rules) else { return };
+    assert_eq!(get(&cafe, "/tea").status, 200);
+    let copied = || cafe.metric("gateway_mirrored_requests_total", &["Backend default/copies", "answered"]);
+    wait::until("both copies are answered", || (copied() >= 2.0).then_some(()));
+    assert_eq!(get(&cafe, "/ready").status, 200);
+    assert!((copied() - 2.0).abs() < f64::EPSILON, "{}", copied());
 }

@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Redirect, UrlRewrite};
+use crate::{Mirror, Redirect, UrlRewrite};
 
 /// One step on a request or response, in the order that the user wrote. Source: Gateway API `filters[]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -14,6 +14,8 @@ pub enum Filter {
     RequestRedirect(Redirect),
     /// Asks a backend for another host or path.
     UrlRewrite(UrlRewrite),
+    /// Copies the request, as the other filters have made it.
+    RequestMirror(Mirror),
 }
 
 /// Header edits of Gateway API: `set` replaces, `add` appends, `remove` deletes; applied in that order.

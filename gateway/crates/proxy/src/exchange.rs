@@ -138,7 +138,8 @@ impl Exchange {
                 let backend = backends.pick();
                 self.place = Place::Held { scope: scope.clone(), rule: Some(key), backend };
                 let share = backend.and_then(|place| backends.share(place)).ok_or(ProxyError::NoBackend)?;
-                let request = upstream::Request { head, body, upgrade };
+                let mut request = upstream::Request { head, body, upgrade };
+                rule.filters.mirror(&context.worker, &rule.config.timeouts, &mut request);
                 self.forward(rule, share, request, facts).await?
             }
         };

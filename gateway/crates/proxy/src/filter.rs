@@ -1,21 +1,26 @@
 //! What a rule does to a request and its response beside choosing a backend, compiled: `filters[]` of Gateway API.
 
 mod headers;
+mod mirror;
 mod path;
 mod redirect;
 mod rewrite;
 
+use std::rc::Rc;
+
 use http::{HeaderMap, request::Parts};
+use ir::RouteTimeouts;
 
 pub(crate) use self::redirect::Redirected;
-use self::{headers::HeaderEdits, rewrite::Rewrite};
-use crate::{error::ProxyError, policy::Facts};
+use self::{headers::HeaderEdits, mirror::Mirror, rewrite::Rewrite};
+use crate::{error::ProxyError, policy::Facts, snapshot::Builder, upstream, worker::Worker};
 
 /// The filters of one rule, by the message that they change, each in the user's order.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Filters {
     request: Box<[Step]>,
     response: Box<[HeaderEdits]>,
+    mirrors: Box<[Mirror]>,
 }
 
 /// What is done to a request.
@@ -28,19 +33,20 @@ enum Step {
 
 impl Filters {
     /// Compiles the filters of a rule.
-    pub(crate) fn compile(filters: &[ir::Filter]) -> Self {
-        let (mut request, mut response) = (Vec::new(), Vec::new());
+    pub(crate) fn compile(filters: &[ir::Filter], builder: &mut Builder<'_>) -> Self {
+        let (mut request, mut response, mut mirrors) = (Vec::new(), Vec::new(), Vec::new());
         for filter in filters {
             match filter {
                 ir::Filter::RequestHeaderModifier(edits) => {
                     request.push(Step::Edit(HeaderEdits::compile(edits)));
                 }
                 ir::Filter::ResponseHeaderModifier(edits) => response.push(HeaderEdits::compile(edits)),
+                ir::Filter::RequestMirror(mirror) => mirrors.push(Mirror::build(mirror, builder)),
                 ir::Filter::UrlRewrite(rewrite) => request.push(Step::Rewrite(Rewrite::compile(rewrite))),
                 ir::Filter::RequestRedirect(redirect) => request.push(Step::Redirect(redirect.clone())),
             }
         }
-        Self { request: request.into(), response: response.into() }
+        Self { request: request.into(), response: response.into(), mirrors: mirrors.into() }
     }
 
     /// Changes a request before it goes to a backend, or says where the client is sent instead.
@@ -59,6 +65,18 @@ impl Filters {
         Ok(None)
     }
 
+    /// Sends the copies of a request that the rule asks for, once all that changes it is done.
+    pub(crate) fn mirror(
+        &self,
+        worker: &Rc<Worker>,
+        timeouts: &RouteTimeouts,
+        request: &mut upstream::Request,
+    ) {
+        if !self.mirrors.is_empty() {
+            mirror::copy(&self.mirrors, worker, timeouts, request);
+        }
+    }
+
     /// Edits a response's header before it goes to the client.
     pub(crate) fn apply_response(&self, headers: &mut HeaderMap) {
         self.response.iter().for_each(|edits| edits.apply(headers));
@@ -71,7 +89,7 @@ mod tests {
     use ir::{Filter, HeaderEdit, HeaderModifier, Redirect};
 
     use super::*;
-    use crate::sources::Source;
+    use crate::{carry::Carry, sources::Source};
 
     fn modifier(value: &str) -> HeaderModifier {
         let edit = HeaderEdit { name: "x".into(), value: value.into() };
@@ -83,7 +101,8 @@ mod tests {
         let mut head = request.body(()).unwrap().into_parts().0;
         let (peer, local) = ("192.0.2.1:1".parse().unwrap(), "192.0.2.2:80".parse().unwrap());
         let source = Source { peer, local, proxied: None };
-        let filters = Filters::compile(filters);
+        let carry = Carry::new(crate::metrics::Metrics::new(), 1);
+        let filters = Filters::compile(filters, &mut Builder::new(&carry));
         let answer = filters.apply_request(&mut head, Facts { source: &source, tls: false }).unwrap();
         let mut response = HeaderMap::new();
         filters.apply_response(&mut response);

@@ -2,7 +2,7 @@ use ir::HeaderModifier;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{FieldError, SECTION_NAME, Unserved};
+use super::{BackendRef, FieldError, GROUP, KIND, NAMESPACE, SECTION_NAME, Unserved};
 
 /// One step; `type` says which, and the field of that name holds its settings.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -16,8 +16,7 @@ pub struct HttpFilter {
     /// Edits the response's header.
     pub response_header_modifier: Option<HeaderModifier>,
     /// Copies requests to another backend.
-    #[schemars(extend("x-gateway-unserved" = "mirrors are not served yet; the rule answers 500"))]
-    pub request_mirror: Option<Unserved>,
+    pub request_mirror: Option<HttpRequestMirror>,
     /// Answers with a redirect.
     pub request_redirect: Option<HttpRequestRedirect>,
     /// Rewrites host or path.
@@ -114,6 +113,86 @@ pub struct HttpUrlRewrite {
     pub hostname: Option<String>,
     /// The new path; the query stays.
     pub path: Option<HttpPathModifier>,
+}
+
+/// Copies a share of the requests to another backend, whose answers are thrown away.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HttpRequestMirror {
+    /// Where copies go.
+    pub backend_ref: MirrorBackendRef,
+    /// So many of a hundred requests are copied; by default all.
+    #[schemars(range(max = 100))]
+    pub percent: Option<u32>,
+    /// This share of the requests is copied; in the place of `percent`.
+    pub fraction: Option<MirrorFraction>,
+}
+
+/// A backend without a share of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MirrorBackendRef {
+    /// Group; by default the core group.
+    #[schemars(length(max = 253), regex(pattern = GROUP))]
+    pub group: Option<String>,
+    /// `Service` (the default), or `Backend` of group `gateway.envoyproxy.io`.
+    #[schemars(length(min = 1, max = 63), regex(pattern = KIND))]
+    pub kind: Option<String>,
+    /// Name of the backend.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Namespace; by default the route's. Another one needs a ReferenceGrant.
+    #[schemars(length(min = 1, max = 63), regex(pattern = NAMESPACE))]
+    pub namespace: Option<String>,
+    /// The Service's port; required for a Service.
+    #[schemars(range(min = 1))]
+    pub port: Option<u16>,
+}
+
+impl MirrorBackendRef {
+    /// The same backend as a rule's only one.
+    pub fn as_backend_ref(&self) -> BackendRef {
+        let Self { group, kind, name, namespace, port } = self.clone();
+        BackendRef { group, kind, name, namespace, port, weight: None, filters: Vec::new() }
+    }
+}
+
+/// Numerator over denominator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MirrorFraction {
+    /// Not above the denominator.
+    #[schemars(range(max = 2_147_483_647))]
+    pub numerator: u32,
+    /// By default 100.
+    #[schemars(range(min = 1, max = 2_147_483_647))]
+    pub denominator: Option<u32>,
+}
+
+impl HttpRequestMirror {
+    /// Numerator and denominator of the share that is copied.
+    pub fn share(&self) -> (u32, u32) {
+        match (self.fraction, self.percent) {
+            (Some(MirrorFraction { numerator, denominator }), _) => (numerator, denominator.unwrap_or(100)),
+            (None, Some(percent)) => (percent, 100),
+            (None, None) => (1, 1),
+        }
+    }
+
+    fn check(&self, path: &str, errors: &mut Vec<FieldError>) {
+        if self.percent.is_some() && self.fraction.is_some() {
+            errors.push(FieldError::new(path, "`percent` and `fraction` exclude each other"));
+        }
+        let (numerator, denominator) = self.share();
+        if numerator > denominator {
+            let message = format!("{numerator} is above the denominator, which is {denominator}");
+            errors.push(FieldError::new(format!("{path}.fraction.numerator"), message));
+        }
+        let backend = self.backend_ref.as_backend_ref();
+        if backend.group().is_empty() && backend.kind() == "Service" && backend.port.is_none() {
+            errors.push(FieldError::new(format!("{path}.backendRef.port"), "a Service needs a port"));
+        }
+    }
 }
 
 /// A new path; `type` says which field holds it.
@@ -213,6 +292,9 @@ pub(super) fn check_filters(filters: &[HttpFilter], path: &str, errors: &mut Vec
         {
             let message = format!("found {status}, expected one of 301, 302, 303, 307, 308");
             errors.push(FieldError::new(format!("{path}.requestRedirect.statusCode"), message));
+        }
+        if let Some(mirror) = &filter.request_mirror {
+            mirror.check(&format!("{path}.requestMirror"), errors);
         }
         if let Some((modifier, field)) = filter.path_modifier() {
             modifier.check(&format!("{path}.{field}"), errors);

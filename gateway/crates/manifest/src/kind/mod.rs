@@ -43,8 +43,8 @@ pub use gateway::{
 };
 pub use gateway_class::{GatewayClass, ParametersReference};
 pub use http_filter::{
-    HttpFilter, HttpFilterType, HttpPathModifier, HttpPathModifierType, HttpRequestRedirect, HttpUrlRewrite,
-    RedirectScheme,
+    HttpFilter, HttpFilterType, HttpPathModifier, HttpPathModifierType, HttpRequestMirror,
+    HttpRequestRedirect, HttpUrlRewrite, MirrorBackendRef, MirrorFraction, RedirectScheme,
 };
 pub use http_route::{
     BackendRef, HeaderMatch, HttpMethod, HttpPathMatch, HttpRoute, HttpRouteMatch, HttpRouteRule,

@@ -46,6 +46,8 @@ table! {
         "1 for what enforces limits on a named interface: xdp, tc or accept."
     KERNEL_UNREAD Counter "gateway_kernel_unread_total" ["reason"]
         "Frames that the kernel half let through unjudged: fragments, malformed or too deep headers."
+    MIRRORED_REQUESTS Counter "gateway_mirrored_requests_total" ["upstream" "result"]
+        "Copies of requests that were sent to a mirror, by result: answered, failed."
     REQUEST_DURATION Histogram "gateway_request_duration_seconds" ["listener" "route"]
         "From the first byte of a request's header to the last byte of its response."
     REQUESTS Counter "gateway_requests_total" ["listener" "route" "rule" "code"]

@@ -33,7 +33,7 @@ impl Backends {
                 BackendTarget::Upstream(config) => Some(builder.upstream(config)),
                 BackendTarget::Unresolved => None,
             };
-            Share { end, filters: Filters::compile(&choice.filters), upstream }
+            Share { end, filters: Filters::compile(&choice.filters, builder), upstream }
         });
         Self { shares: shares.collect() }
     }

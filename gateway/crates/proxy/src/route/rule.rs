@@ -41,7 +41,7 @@ impl Rule {
         };
         Self {
             config: Arc::clone(config),
-            filters: Filters::compile(&config.filters),
+            filters: Filters::compile(&config.filters, builder),
             action,
             metrics: builder.carry.metrics.rule(listener, &config.id),
         }

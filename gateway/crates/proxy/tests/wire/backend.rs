@@ -146,6 +146,11 @@ pub fn ask_on(
     }
     request.push_str("\r\n");
     stream.write_all(request.as_bytes()).unwrap();
+    read_answer(stream)
+}
+
+/// Reads an answer to the end of its connection.
+pub fn read_answer(mut stream: impl Read) -> Answer {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head in {answer:?}"));

@@ -1,8 +1,8 @@
 use http::{HeaderName, HeaderValue};
-use ir::{Filter, HeaderModifier, PathRewrite, Redirect, UrlRewrite};
+use ir::{Filter, HeaderModifier, Mirror, PathRewrite, Redirect, UrlRewrite};
 use manifest::kind::{
-    HttpFilter, HttpFilterType, HttpPathModifier, HttpPathModifierType, HttpRequestRedirect, HttpUrlRewrite,
-    RedirectScheme,
+    HttpFilter, HttpFilterType, HttpPathModifier, HttpPathModifierType, HttpRequestMirror,
+    HttpRequestRedirect, HttpUrlRewrite, RedirectScheme,
 };
 
 use super::matches::prefix;
@@ -13,14 +13,25 @@ pub(super) struct Unsupported {
     pub(super) message: String,
 }
 
-/// The filters of a list, in its order. `matched`: the prefix that every request of the rule has.
+/// The filters of a list, in its order. `matched`: the prefix that every request of the rule has. `mirror` gives
+/// what the mirror at a path comes to; one that leads nowhere is left out, as the API says.
 pub(super) fn filters(
     specs: &[HttpFilter],
     path: &str,
     matched: Option<&str>,
+    mut mirror: impl FnMut(&HttpRequestMirror, &str) -> Option<Mirror>,
 ) -> Result<Vec<Filter>, Unsupported> {
-    let places = specs.iter().enumerate();
-    places.map(|(place, spec)| filter(spec, &format!("{path}[{place}]"), matched)).collect()
+    let mut filters = Vec::with_capacity(specs.len());
+    for (place, spec) in specs.iter().enumerate() {
+        let path = format!("{path}[{place}]");
+        match &spec.request_mirror {
+            Some(spec) => {
+                filters.extend(mirror(spec, &format!("{path}.requestMirror")).map(Filter::RequestMirror))
+            }
+            None => filters.push(filter(spec, &path, matched)?),
+        }
+    }
+    Ok(filters)
 }
 
 /// As [`filters`], for one of a rule's backends. What answers in a backend's place or asks another one too is
@@ -43,7 +54,7 @@ pub(super) fn of_backend(
             let message = format!("{} is served for a whole rule only", specs[place].filter_type.as_str());
             Err(Unsupported { path: format!("{path}[{place}]"), message })
         }
-        None => filters(specs, path, matched),
+        None => filters(specs, path, matched, |_, _| None),
     }
 }
 
@@ -52,7 +63,7 @@ fn filter(spec: &HttpFilter, path: &str, matched: Option<&str>) -> Result<Filter
         filter_type,
         request_header_modifier,
         response_header_modifier,
-        request_mirror: _,
+        request_mirror: _, // It names another object: `filters` has asked for it.
         request_redirect,
         url_rewrite,
         cors: _,

@@ -1,9 +1,9 @@
 use std::{sync::Arc, time::Duration};
 
-use ir::{Action, BackendChoice, BackendTarget, HttpMatch, HttpRule, RouteTimeouts, RuleId};
+use ir::{Action, BackendChoice, BackendTarget, HttpMatch, HttpRule, Mirror, RouteTimeouts, RuleId};
 use manifest::{
     Severity,
-    kind::{BackendRef, HttpRoute, HttpRouteRule, HttpRouteTimeouts},
+    kind::{BackendRef, HttpRequestMirror, HttpRoute, HttpRouteRule, HttpRouteTimeouts},
 };
 
 use super::{
@@ -105,7 +105,9 @@ fn rule(
         choice(route, reference, spec.prefix(), &path, upstreams, out, report)
     });
     let forward = Action::Forward(choices.collect());
-    let (filters, action) = match filters::filters(filters, &format!("{path}.filters"), spec.prefix()) {
+    let mirror = |spec: &HttpRequestMirror, path: &str| mirror(route, spec, path, upstreams, out, report);
+    let filters = filters::filters(filters, &format!("{path}.filters"), spec.prefix(), mirror);
+    let (filters, action) = match filters {
         Ok(filters) => (filters, forward),
         Err(Unsupported { path, message }) => {
             let message = format!("{message}; the rule answers 500");
@@ -116,6 +118,38 @@ fn rule(
         }
     };
     HttpRule { id, filters: filters.into(), action, timeouts }
+}
+
+/// What a mirror comes to. One that leads nowhere is told of and left out.
+fn mirror(
+    route: InForce<'_, HttpRoute>,
+    spec: &HttpRequestMirror,
+    path: &str,
+    upstreams: &mut Upstreams<'_, '_>,
+    out: &mut RouteRules,
+    report: &mut Report,
+) -> Option<Mirror> {
+    let (numerator, denominator) = spec.share();
+    let reference = spec.backend_ref.as_backend_ref();
+    let path = format!("{path}.backendRef");
+    match upstreams.resolve_mirror(&route.object.id.namespace, &reference) {
+        Ok(upstream) => {
+            if upstream.endpoints.is_empty() {
+                let hint = upstreams.endpoint_hint(&route.object.id.namespace, &reference);
+                let message =
+                    format!("{} has no endpoint that is ready; copies are lost{hint}", upstream.name);
+                let reason = RouteReason::EndpointsNotFound.text();
+                report.add(Severity::Warning, route.object, &path, reason, message);
+            }
+            Some(Mirror { upstream, numerator, denominator })
+        }
+        Err((reason, message)) => {
+            let message = format!("{} Nothing is mirrored there.", message);
+            report.add(Severity::Error, route.object, &path, reason.text(), line(&message));
+            out.unresolved.push((reason, message));
+            None
+        }
+    }
 }
 
 fn choice(
