@@ -130,3 +130,40 @@ spec: {{endpoints: [{{ip: {{address: 127.0.0.1, port: {ECHO}}}}}]}}
     assert_eq!(get(&cafe, "/ready").status, 200);
     assert!((copied() - 2.0).abs() < f64::EPSILON, "{}", copied());
 }
+
+#[test]
+fn a_preflight_is_answered_here_and_other_requests_are_told_who_may() {
+    let rules = "  - matches: [{path: {value: /shared}}]
+    filters: [{type: CORS, cors: {allowOrigins: [\"https://*.example.com\"], allowCredentials: true, allowMethods: [GET, PUT], maxAge: 60}}]
+    backendRefs: [{group: gateway.envoyproxy.io, kind: Backend, name: echo}]
+  - matches: [{path: {value: /absent}}]
+    filters: [{type: CORS, cors: {allowOrigins: [\"*\"]}}]
+    backendRefs: [{group: gateway.envoyproxy.io, kind: Backend, name: absent}]
+";
+    let Some(cafe) = open(rules) else { return };
+    let ask = |method: &str, path: &str, origin: &str, more: &str| {
+        let mut connection = cafe.connect().expect("the gateway listens");
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: a\r\norigin: {origin}\r\n{more}content-length: 0\r\n\r\n"
+        );
+        connection.send(request.as_bytes()).expect("it reads");
+        connection.response().expect("an answer")
+    };
+    let asks = "access-control-request-method: PUT\r\n";
+    let field = |response: &Response, name: &str| response.header(name).map(str::to_owned);
+    let (page, other) = ("https://shop.example.com", "https://example.org");
+    let preflight = ask("OPTIONS", "/shared", page, asks);
+    assert_eq!((preflight.status, &*preflight.body), (200, ""));
+    assert_eq!(field(&preflight, "access-control-allow-origin").as_deref(), Some(page));
+    assert_eq!(field(&preflight, "access-control-allow-methods").as_deref(), Some("GET, PUT"));
+    assert_eq!(field(&preflight, "access-control-max-age").as_deref(), Some("60"));
+    let actual = ask("PUT", "/shared", page, "");
+    assert!(actual.body.contains("\"method\": \"PUT\""), "{}", actual.body);
+    assert_eq!(field(&actual, "access-control-allow-credentials").as_deref(), Some("true"));
+    assert_eq!(field(&actual, "access-control-allow-origin").as_deref(), Some(page));
+    for refused in [ask("OPTIONS", "/shared", other, asks), ask("GET", "/shared", other, "")] {
+        assert_eq!((refused.status, field(&refused, "access-control-allow-origin")), (200, None));
+    }
+    let failed = ask("GET", "/absent", page, "");
+    assert_eq!((failed.status, field(&failed, "access-control-allow-origin").as_deref()), (500, Some(page)));
+}

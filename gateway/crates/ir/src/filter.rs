@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Mirror, Redirect, UrlRewrite};
+use crate::{Cors, Mirror, Redirect, UrlRewrite};
 
 /// One step on a request or response, in the order that the user wrote. Source: Gateway API `filters[]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -16,6 +16,8 @@ pub enum Filter {
     UrlRewrite(UrlRewrite),
     /// Copies the request, as the other filters have made it.
     RequestMirror(Mirror),
+    /// Answers preflight requests, and tells browsers which pages may use a response.
+    Cors(Cors),
 }
 
 /// Header edits of Gateway API: `set` replaces, `add` appends, `remove` deletes; applied in that order.

@@ -11,6 +11,7 @@
 mod appliance;
 mod client;
 mod connection;
+mod cors;
 mod duration;
 mod filter;
 mod hostname;
@@ -37,6 +38,7 @@ pub use connection::{
     ConnectionRate, ConnectionRules, KeyedRate, PrefixLimit, RateUnit, RefusalAction, SourceKey, SourceLimit,
     SourceNetworks, canonical_network,
 };
+pub use cors::{Cors, CorsMethod, CorsOrigin, CorsOriginError};
 pub use duration::{Duration, DurationError};
 pub use filter::{Filter, HeaderEdit, HeaderModifier};
 pub use hostname::{Hostname, HostnameError};

@@ -11,7 +11,7 @@ use crate::{
     error::ProxyError,
     filter::Redirected,
     metrics::RuleMetrics,
-    policy::{EarlyResponse, Facts, request_phase, response_phase},
+    policy::{CorsFields, EarlyResponse, Facts, Judgement, request_phase, response_phase},
     respond::{self, Reply},
     route::{Action, Rule, RuleKey, Share, host_name, needs_naming},
     snapshot::{Scope, Upstream},
@@ -26,6 +26,8 @@ pub(crate) struct Exchange {
     progress: Rc<Progress>,
     began: Instant,
     record: Option<Box<Record>>,
+    /// What a page of another origin is told with whatever answer it gets.
+    cors: Option<CorsFields>,
     status: Option<StatusCode>,
     flag: &'static str,
     sent: u64,
@@ -73,6 +75,7 @@ impl Exchange {
             progress,
             began,
             record,
+            cors: None,
             status: None,
             flag: "",
             sent: 0,
@@ -130,6 +133,15 @@ impl Exchange {
         drop(host);
         let rule = listener.router.rule(key);
         self.place = Place::Held { scope: scope.clone(), rule: Some(key), backend: None };
+        match rule.filters.cors.as_ref().and_then(|cors| cors.judge(&head)) {
+            None => {}
+            Some(Judgement::Goes(fields)) => self.cors = Some(fields),
+            Some(Judgement::Preflight(fields)) => {
+                let mut reply = respond::plain(StatusCode::OK);
+                fields.apply(&mut reply.head.headers);
+                return Ok(reply);
+            }
+        }
         let redirected = rule.filters.apply_request(&mut head, facts)?;
         let mut reply = match (&rule.action, redirected) {
             (_, Some(Redirected { status, location })) => respond::redirect(status, location),
@@ -143,6 +155,9 @@ impl Exchange {
                 self.forward(rule, share, request, facts).await?
             }
         };
+        if let Some(fields) = &self.cors {
+            fields.apply(&mut reply.head.headers);
+        }
         rule.filters.apply_response(&mut reply.head.headers);
         Ok(reply)
     }
@@ -188,7 +203,11 @@ impl Exchange {
     /// Notes what went wrong and makes the answer that says so.
     pub(crate) fn fail(&mut self, error: &ProxyError) -> Reply {
         self.note(error);
-        respond::local(error)
+        let mut reply = respond::local(error);
+        if let Some(fields) = &self.cors {
+            fields.apply(&mut reply.head.headers);
+        }
+        reply
     }
 
     /// Notes what went wrong.

@@ -13,7 +13,13 @@ use ir::RouteTimeouts;
 
 pub(crate) use self::redirect::Redirected;
 use self::{headers::HeaderEdits, mirror::Mirror, rewrite::Rewrite};
-use crate::{error::ProxyError, policy::Facts, snapshot::Builder, upstream, worker::Worker};
+use crate::{
+    error::ProxyError,
+    policy::{Cors, Facts},
+    snapshot::Builder,
+    upstream,
+    worker::Worker,
+};
 
 /// The filters of one rule, by the message that they change, each in the user's order.
 #[derive(Default)]
@@ -21,6 +27,8 @@ pub(crate) struct Filters {
     request: Box<[Step]>,
     response: Box<[HeaderEdits]>,
     mirrors: Box<[Mirror]>,
+    /// Judges before any other filter, so that a preflight request is answered whatever those do.
+    pub(crate) cors: Option<Cors>,
 }
 
 /// What is done to a request.
@@ -35,8 +43,10 @@ impl Filters {
     /// Compiles the filters of a rule.
     pub(crate) fn compile(filters: &[ir::Filter], builder: &mut Builder<'_>) -> Self {
         let (mut request, mut response, mut mirrors) = (Vec::new(), Vec::new(), Vec::new());
+        let mut cors = None;
         for filter in filters {
             match filter {
+                ir::Filter::Cors(settings) => cors = Some(Cors::compile(settings)),
                 ir::Filter::RequestHeaderModifier(edits) => {
                     request.push(Step::Edit(HeaderEdits::compile(edits)));
                 }
@@ -46,7 +56,7 @@ impl Filters {
                 ir::Filter::RequestRedirect(redirect) => request.push(Step::Redirect(redirect.clone())),
             }
         }
-        Self { request: request.into(), response: response.into(), mirrors: mirrors.into() }
+        Self { request: request.into(), response: response.into(), mirrors: mirrors.into(), cors }
     }
 
     /// Changes a request before it goes to a backend, or says where the client is sent instead.

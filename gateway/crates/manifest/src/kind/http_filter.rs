@@ -1,4 +1,4 @@
-use ir::HeaderModifier;
+use ir::{Cors, CorsMethod, CorsOrigin, HeaderModifier};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -23,8 +23,7 @@ pub struct HttpFilter {
     #[serde(rename = "urlRewrite")]
     pub url_rewrite: Option<HttpUrlRewrite>,
     /// Cross-origin resource sharing.
-    #[schemars(extend("x-gateway-unserved" = "CORS is not served yet; the rule answers 500"))]
-    pub cors: Option<Unserved>,
+    pub cors: Option<Cors>,
     /// Asks an external service (experimental channel).
     #[schemars(extend("x-gateway-unserved" = "external authorisation is not served yet; the rule answers 500"))]
     pub external_auth: Option<Unserved>,
@@ -255,6 +254,28 @@ pub(super) fn replaces_prefix(filter: &HttpFilter) -> bool {
         .is_some_and(|(path, _)| path.modifier_type == HttpPathModifierType::ReplacePrefixMatch)
 }
 
+/// `*` says it all, and nothing stands twice.
+fn check_cors(cors: &Cors, path: &str, errors: &mut Vec<FieldError>) {
+    let lists: [(&str, Vec<&str>); 4] = [
+        ("allowOrigins", cors.allow_origins.iter().map(CorsOrigin::as_str).collect()),
+        ("allowMethods", cors.allow_methods.iter().copied().map(CorsMethod::as_str).collect()),
+        ("allowHeaders", cors.allow_headers.iter().map(String::as_str).collect()),
+        ("exposeHeaders", cors.expose_headers.iter().map(String::as_str).collect()),
+    ];
+    for (field, values) in lists {
+        if values.len() > 1 && values.contains(&"*") {
+            let message = "`*` stands for all, and alone";
+            errors.push(FieldError::new(format!("{path}.{field}"), message));
+        }
+        for (place, value) in values.iter().enumerate() {
+            if values[..place].contains(value) {
+                let message = format!("`{value}` stands twice");
+                errors.push(FieldError::new(format!("{path}.{field}[{place}]"), message));
+            }
+        }
+    }
+}
+
 /// The rules of a list of filters, wherever it stands.
 pub(super) fn check_filters(filters: &[HttpFilter], path: &str, errors: &mut Vec<FieldError>) {
     for (index, filter) in filters.iter().enumerate() {
@@ -292,6 +313,9 @@ pub(super) fn check_filters(filters: &[HttpFilter], path: &str, errors: &mut Vec
         {
             let message = format!("found {status}, expected one of 301, 302, 303, 307, 308");
             errors.push(FieldError::new(format!("{path}.requestRedirect.statusCode"), message));
+        }
+        if let Some(cors) = &filter.cors {
+            check_cors(cors, &format!("{path}.cors"), errors);
         }
         if let Some(mirror) = &filter.request_mirror {
             mirror.check(&format!("{path}.requestMirror"), errors);

@@ -66,7 +66,7 @@ fn filter(spec: &HttpFilter, path: &str, matched: Option<&str>) -> Result<Filter
         request_mirror: _, // It names another object: `filters` has asked for it.
         request_redirect,
         url_rewrite,
-        cors: _,
+        cors,
         external_auth: _,
         extension_ref: _,
     } = spec;
@@ -92,9 +92,9 @@ fn filter(spec: &HttpFilter, path: &str, matched: Option<&str>) -> Result<Filter
                 modifier.map(|modifier| path_rewrite(modifier, &format!("{path}.urlRewrite.path"), matched));
             Ok(Filter::UrlRewrite(UrlRewrite { hostname, path: path.transpose()? }))
         }
+        HttpFilterType::Cors => Ok(Filter::Cors(cors.clone().unwrap_or_default())),
         unserved @ (HttpFilterType::RequestMirror
         | HttpFilterType::ExtensionRef
-        | HttpFilterType::Cors
         | HttpFilterType::ExternalAuth) => Err(Unsupported {
             path: path.to_owned(),
             message: format!("{} is not served yet", unserved.as_str()),
