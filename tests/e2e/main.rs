@@ -4,6 +4,7 @@
 
 mod cafe;
 mod drift;
+mod filters;
 mod kernel;
 mod limits;
 mod manifests;

@@ -9,10 +9,11 @@ use crate::{
     body::{Body, BodyError, Progress},
     connection::ConnectionContext,
     error::ProxyError,
+    filter::Redirected,
     metrics::RuleMetrics,
-    policy::{EarlyResponse, Facts, request_phase, response_phase, tlv_headers},
+    policy::{CorsFields, EarlyResponse, Facts, Judgement, request_phase, response_phase, tlv_headers},
     respond::{self, Reply},
-    route::{Action, Rule, RuleKey, host_name, needs_naming},
+    route::{Action, Rule, RuleKey, Share, host_name, needs_naming},
     snapshot::{Scope, Upstream},
     upstream,
 };
@@ -25,6 +26,8 @@ pub(crate) struct Exchange {
     progress: Rc<Progress>,
     began: Instant,
     record: Option<Box<Record>>,
+    /// What a page of another origin is told with whatever answer it gets.
+    cors: Option<CorsFields>,
     status: Option<StatusCode>,
     flag: &'static str,
     sent: u64,
@@ -72,6 +75,7 @@ impl Exchange {
             progress,
             began,
             record,
+            cors: None,
             status: None,
             flag: "",
             sent: 0,
@@ -102,10 +106,13 @@ impl Exchange {
     ) -> Result<Reply, ProxyError> {
         let Place::Held { scope, .. } = &self.place else { return Err(ProxyError::NoRoute) };
         let scope = scope.clone();
-        let facts = Facts { source: &self.context.source, tls: self.context.tls.is_some() };
+        let context = Rc::clone(&self.context);
+        let facts = Facts { source: &context.source, tls: context.tls.is_some() };
         let client = match request_phase(&mut head, scope.client(), facts) {
             Ok(client) => client,
-            Err(EarlyResponse::Redirect(location)) => return Ok(respond::redirect(location)),
+            Err(EarlyResponse::Redirect(location)) => {
+                return Ok(respond::redirect(StatusCode::TEMPORARY_REDIRECT, location));
+            }
             Err(EarlyResponse::BadPath(reason)) => return Err(ProxyError::BadPath(reason)),
             Err(EarlyResponse::Underscore) => return Err(ProxyError::Underscore),
         };
@@ -126,20 +133,32 @@ impl Exchange {
         };
         drop(host);
         let rule = listener.router.rule(key);
-        rule.filters.apply_request(&mut head.headers);
-        let mut reply = match &rule.action {
-            Action::Respond(status) => {
-                self.place = Place::Held { scope: scope.clone(), rule: Some(key), backend: None };
-                respond::plain(*status)
+        self.place = Place::Held { scope: scope.clone(), rule: Some(key), backend: None };
+        match rule.filters.cors.as_ref().and_then(|cors| cors.judge(&head)) {
+            None => {}
+            Some(Judgement::Goes(fields)) => self.cors = Some(fields),
+            Some(Judgement::Preflight(fields)) => {
+                let mut reply = respond::plain(StatusCode::OK);
+                fields.apply(&mut reply.head.headers);
+                return Ok(reply);
             }
-            Action::Forward(backends) => {
+        }
+        let redirected = rule.filters.apply_request(&mut head, facts)?;
+        let mut reply = match (&rule.action, redirected) {
+            (_, Some(Redirected { status, location })) => respond::redirect(status, location),
+            (Action::Respond(status), None) => respond::plain(*status),
+            (Action::Forward(backends), None) => {
                 let backend = backends.pick();
                 self.place = Place::Held { scope: scope.clone(), rule: Some(key), backend };
-                let upstream =
-                    backend.and_then(|place| backends.upstream(place)).ok_or(ProxyError::NoBackend)?;
-                self.forward(rule, upstream, upstream::Request { head, body, upgrade }).await?
+                let share = backend.and_then(|place| backends.share(place)).ok_or(ProxyError::NoBackend)?;
+                let mut request = upstream::Request { head, body, upgrade };
+                rule.filters.mirror(&context.worker, &rule.config.timeouts, &mut request);
+                self.forward(rule, share, request, facts).await?
             }
         };
+        if let Some(fields) = &self.cors {
+            fields.apply(&mut reply.head.headers);
+        }
         rule.filters.apply_response(&mut reply.head.headers);
         Ok(reply)
     }
@@ -158,9 +177,16 @@ impl Exchange {
     async fn forward(
         &mut self,
         rule: &Rule,
-        upstream: &Arc<Upstream>,
-        request: upstream::Request,
+        share: &Share,
+        mut request: upstream::Request,
+        facts: Facts<'_>,
     ) -> Result<Reply, ProxyError> {
+        let upstream = share.upstream.as_ref().ok_or(ProxyError::NoBackend)?;
+        if let Some(Redirected { status, location }) =
+            share.filters.apply_request(&mut request.head, facts)?
+        {
+            return Ok(respond::redirect(status, location));
+        }
         let mut attempted = None;
         let sent = upstream::send(
             &self.context.worker,
@@ -176,6 +202,7 @@ impl Exchange {
         match sent {
             Ok(mut reply) => {
                 response_phase(&mut reply.head.headers);
+                share.filters.apply_response(&mut reply.head.headers);
                 Ok(reply)
             }
             Err(error) => {
@@ -188,7 +215,11 @@ impl Exchange {
     /// Notes what went wrong and makes the answer that says so.
     pub(crate) fn fail(&mut self, error: &ProxyError) -> Reply {
         self.note(error);
-        respond::local(error)
+        let mut reply = respond::local(error);
+        if let Some(fields) = &self.cors {
+            fields.apply(&mut reply.head.headers);
+        }
+        reply
     }
 
     /// Notes what went wrong.

@@ -88,7 +88,12 @@ pub(crate) struct Builder<'a> {
     upstreams: HashMap<UpstreamId, Arc<Upstream>>,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    /// For one snapshot.
+    pub(crate) fn new(carry: &'a Carry) -> Self {
+        Self { carry, upstreams: HashMap::new() }
+    }
+
     /// The upstream of that id, one per snapshot.
     pub(crate) fn upstream(&mut self, config: &Arc<ir::Upstream>) -> Arc<Upstream> {
         let carry = self.carry;
@@ -106,7 +111,7 @@ impl Builder<'_> {
 impl Snapshot {
     /// Builds the tables of a configuration. Cannot fail: every leaf of `ir` is compiled already.
     pub(crate) fn build(config: Arc<ir::Gateway>, carry: &Carry, generation: u64) -> Self {
-        let mut builder = Builder { carry, upstreams: HashMap::new() };
+        let mut builder = Builder::new(carry);
         let senders = &config.appliance.trusted_proxy_senders;
         let binds: Vec<Bind> =
             config.binds.iter().map(|bind| Bind::build(bind, senders, &mut builder)).collect();

@@ -50,6 +50,8 @@ table! {
         "Refused segments whose senders got no reset, since there were too many to answer."
     KERNEL_UNREAD Counter "gateway_kernel_unread_total" ["reason"]
         "Frames that the kernel half let through unjudged: fragments, malformed or too deep headers."
+    MIRRORED_REQUESTS Counter "gateway_mirrored_requests_total" ["upstream" "result"]
+        "Copies of requests that were sent to a mirror, by result: answered, failed."
     PREDECESSOR_CONNECTIONS Gauge "gateway_predecessor_connections_open" []
         "Client connections that processes before this one still serve after an upgrade; limits count them too."
     PROXY_VALUES_DROPPED Counter "gateway_proxy_values_dropped_total" ["listener"]

@@ -33,6 +33,7 @@ fn every_family_is_in_the_table_and_the_table_is_in_order() {
     handles.1.observe(Some(StatusCode::OK), Duration::ZERO);
     let upstream = metrics.upstream(&"Service default/tea:80".into());
     upstream.failed("UF");
+    upstream.mirrored(true);
     let certificate = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
     let key = certificate.signing_key.serialize_pem();
     let tls = ir::CertifiedKey::from_pem("default/cert", certificate.cert.pem().as_bytes(), key.as_bytes())
@@ -154,10 +155,14 @@ fn upstreams_are_counted_by_name() {
     one.opened();
     one.failed("UF");
     one.failed("??");
+    one.mirrored(true);
+    one.mirrored(false);
     let printed = printed(metrics.registry());
     for (line, value) in [
         ("gateway_upstream_requests_total{upstream=\"Service default/tea:80\"}", 2),
         ("gateway_upstream_connections_open{upstream=\"Service default/tea:80\"}", 1),
+        ("gateway_mirrored_requests_total{result=\"answered\",upstream=\"Service default/tea:80\"}", 1),
+        ("gateway_mirrored_requests_total{result=\"failed\",upstream=\"Service default/tea:80\"}", 1),
         ("gateway_upstream_failures_total{reason=\"UF\",upstream=\"Service default/tea:80\"}", 1),
         ("gateway_upstream_failures_total{reason=\"other\",upstream=\"Service default/tea:80\"}", 1),
     ] {

@@ -14,6 +14,7 @@ mod http2;
 mod http2_drain;
 mod http2_timers;
 mod limit;
+mod mirror;
 mod proxy_protocol;
 mod record;
 mod reload;
