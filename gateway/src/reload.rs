@@ -26,6 +26,7 @@ use crate::{
     lock::Lock,
     log::{self, Said},
     outcome::Unbound,
+    privileges::Privileges,
     published::Shown,
     signals::Signals,
     status_store::StatusStore,
@@ -108,7 +109,7 @@ enum Wake {
 impl Appliance {
     /// Reads, starts the threads and puts the first configuration in force. Errors are what keeps a process from
     /// starting; what is wrong with manifests never is.
-    pub(crate) fn start(places: Places, overrides: Overrides) -> Result<Self> {
+    pub(crate) fn start(places: Places, overrides: Overrides, privileges: Privileges) -> Result<Self> {
         let lock = Lock::take(&places.runtime_dir)?;
         let mut watch = Watch::start(&places.config_dir, &places.runtime_dir)?;
         let (mut source, forgotten) = Source::open(&places.config_dir, &places.state_dir);
@@ -116,6 +117,7 @@ impl Appliance {
         overrides.lay_over(&mut desired.config.appliance);
         let settings = &desired.config.appliance;
         log::start(settings.log_format);
+        privileges.say(settings.kernel.mode);
         if let Some(forgotten) = forgotten {
             tracing::warn!("{forgotten}");
         }

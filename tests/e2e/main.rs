@@ -6,6 +6,7 @@ mod cafe;
 mod kernel;
 mod limits;
 mod manifests;
+mod privileges;
 mod proxy_protocol;
 mod reloads;
 mod smuggling;

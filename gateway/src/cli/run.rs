@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum};
 use ir::{AccessLogFormat, KernelMode};
 
 use crate::{
+    privileges::Privileges,
     reload::{Appliance, Overrides, Places},
     signals::Signals,
 };
@@ -20,6 +21,8 @@ use crate::{
 /// Changes in the directory are noticed at once; SIGHUP reads everything again. On SIGTERM or SIGINT no new
 /// connection is accepted and requests that have begun are finished; a second signal ends the process at once.
 /// Flags win over the Appliance object. GATEWAY_LOG sets the log level (error, warn, info, debug).
+/// Of its capabilities it keeps CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and CAP_NET_BIND_SERVICE, for root too: what it
+/// reads must be readable to its user without the privileges of root.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// Where the manifests are.
@@ -73,7 +76,7 @@ enum LogFormat {
 impl Run {
     /// Serves until a signal says stop. Errors are of the start only.
     pub(super) fn run(self) -> Result<ExitCode> {
-        let signals = Signals::block()?;
+        let (privileges, signals) = (Privileges::shed()?, Signals::block()?);
         check_config_dir(&self.config_dir)?;
         let places = Places {
             config_dir: fs::canonicalize(&self.config_dir)?,
@@ -94,7 +97,7 @@ impl Run {
                 LogFormat::Json => AccessLogFormat::Json,
             }),
         };
-        Appliance::start(places, overrides)?.run(signals, self.drain_timeout)?;
+        Appliance::start(places, overrides, privileges)?.run(signals, self.drain_timeout)?;
         Ok(ExitCode::SUCCESS)
     }
 }
