@@ -45,8 +45,11 @@ impl Privileges {
         let inheritable = held & (bounding | before.inheritable);
         let sets = CapabilitySets { effective: held, permitted: held, inheritable };
         clear_ambient()
-            .and_then(|()| set_capabilities(None, sets))
-            .context("cannot give up capabilities that the gateway does not need")?;
+            // A system-call filter may forbid the call where nothing is left to give up.
+            .and_then(|()| if sets == before { Ok(()) } else { set_capabilities(None, sets) })
+            .context(
+                "cannot give up capabilities that the gateway does not need; does a filter forbid capset?",
+            )?;
         for capability in inheritable.iter() {
             // Forbidden by a securebit: a successor then has what root or its file gives it.
             let _ = configure_capability_in_ambient_set(capability, true);

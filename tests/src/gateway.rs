@@ -1,16 +1,21 @@
 //! The gateway as a process of its own, on a configuration directory that the test writes to.
 
 use std::{
-    fs,
+    ffi::OsString,
+    fs::{self, Permissions},
     io::{Read, Write},
     net::TcpStream,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
-    sys::signal::{Signal, kill},
+    sys::{
+        signal::{Signal, kill},
+        wait::{Id, WaitPidFlag, WaitStatus, waitid},
+    },
     unistd::Pid,
 };
 use tempfile::TempDir;
@@ -21,6 +26,7 @@ use crate::{netns::Netns, wait};
 #[derive(Debug)]
 pub struct Place {
     directory: TempDir,
+    launcher: Vec<OsString>,
     bpf_mounted: bool,
 }
 
@@ -31,9 +37,12 @@ impl Place {
         for name in ["config", "state", "runtime/bpf"] {
             fs::create_dir_all(directory.path().join(name)).expect("a directory of our own");
         }
+        // Its own user need not be ours.
+        fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("a directory of our own");
         let bpf = directory.path().join("runtime/bpf");
         let bpf_mounted = mount(Some("bpf"), &bpf, Some("bpf"), MsFlags::empty(), None::<&str>).is_ok();
-        Self { directory, bpf_mounted }
+        let launcher = std::env::var_os("GATEWAY_LAUNCHER").into_iter().collect();
+        Self { directory, launcher, bpf_mounted }
     }
 
     /// A path below the configuration directory.
@@ -44,6 +53,24 @@ impl Place {
     /// A path below the runtime directory.
     pub fn runtime(&self, name: &str) -> PathBuf {
         self.directory.path().join("runtime").join(name)
+    }
+
+    /// From now on the gateway is started by these words, which a `--` follows.
+    pub fn launch_by(&mut self, launcher: Vec<OsString>) {
+        self.launcher = launcher;
+    }
+
+    /// The gateway's binary, before its arguments: as root, or as a launcher (`GATEWAY_LAUNCHER`) starts it.
+    pub fn command(&self) -> Command {
+        let binary = std::env::var_os("GATEWAY_BIN").map_or_else(built, PathBuf::from);
+        let [program, words @ ..] = &*self.launcher else { return Command::new(binary) };
+        let mut command = Command::new(program);
+        command.args(words);
+        for own in ["state", "runtime"] {
+            command.arg("--own").arg(self.directory.path().join(own));
+        }
+        command.arg("--").arg(binary);
+        command
     }
 
     /// Writes a manifest as an editor does: beside, then renamed.
@@ -97,9 +124,9 @@ impl Gateway {
     pub fn spawn(netns: &Netns, place: &Place, flags: &[&str]) -> Self {
         let log = place.directory.path().join("log");
         let file = fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log of our own");
-        let binary = std::env::var_os("GATEWAY_BIN").map_or_else(built, PathBuf::from);
         let child = netns.run(|| {
-            Command::new(binary)
+            place
+                .command()
                 .arg("run")
                 .args(["--config-dir".as_ref(), place.config("").as_os_str()])
                 .args(["--state-dir".as_ref(), place.directory.path().join("state").as_os_str()])
@@ -116,12 +143,25 @@ impl Gateway {
     }
 
     /// Waits until `/readyz` answers 200.
+    ///
+    /// # Panics
+    ///
+    /// If it ends instead.
     pub fn wait_ready(&self, netns: &Netns) {
+        assert!(self.becomes_ready(netns), "it ended instead of serving");
+    }
+
+    /// Waits until `/readyz` answers 200. False: it ended instead.
+    pub fn becomes_ready(&self, netns: &Netns) -> bool {
         netns.run(|| {
             wait::until(&format!("the gateway is ready; its log: {}", self.log.display()), || {
-                admin("/readyz").filter(|reply| reply.starts_with("HTTP/1.1 200"))
+                // It stays to be waited for.
+                let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+                let state = waitid(Id::Pid(self.pid()), flags).expect("our own child");
+                let is_ready = || admin("/readyz").is_some_and(|reply| reply.starts_with("HTTP/1.1 200"));
+                (state != WaitStatus::StillAlive).then_some(false).or_else(|| is_ready().then_some(true))
             })
-        });
+        })
     }
 
     /// What it has logged so far, access log included.

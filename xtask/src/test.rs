@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every tier, or one. CI runs this and nothing else.
 
-use std::{collections::BTreeSet, process::Command, time::Instant};
+use std::{collections::BTreeSet, path::Path, process::Command, time::Instant};
 
 use anyhow::{Context, Result, bail};
 use cargo_metadata::MetadataCommand;
@@ -33,13 +33,16 @@ enum Tier {
     Bpf,
     /// The real binary between network namespaces
     E2e,
+    /// The same as the systemd unit has it: its user, capabilities, system-call filter and file system
+    Confined,
     /// Each command of the README's first five minutes, compared with what it prints
     Readme,
     /// Fuzz targets of the parsers
     Fuzz,
 }
 
-const ORDER: [Tier; 6] = [Tier::Lint, Tier::Unit, Tier::Bpf, Tier::E2e, Tier::Readme, Tier::Fuzz];
+const ORDER: [Tier; 7] =
+    [Tier::Lint, Tier::Unit, Tier::Bpf, Tier::E2e, Tier::Confined, Tier::Readme, Tier::Fuzz];
 
 /// Runs the tiers and closes with a line that counts them.
 pub fn run(arguments: &Arguments) -> Result<()> {
@@ -74,18 +77,13 @@ impl Tier {
         match self {
             Self::Lint => lint(),
             Self::Unit => unit(arguments),
-            Self::Bpf => {
-                build::run(&build::Arguments { release: false })?;
-                privileged("bpf", arguments)
+            Self::Bpf => privileged("bpf", arguments, &[]),
+            Self::E2e => privileged("e2e", arguments, &[]),
+            Self::Confined => {
+                let launcher = step::target().join("debug/unit-user");
+                privileged("e2e", arguments, &[("GATEWAY_LAUNCHER", &launcher)])
             }
-            Self::E2e => {
-                build::run(&build::Arguments { release: false })?;
-                privileged("e2e", arguments)
-            }
-            Self::Readme => {
-                build::run(&build::Arguments { release: false })?;
-                privileged("readme", arguments)
-            }
+            Self::Readme => privileged("readme", arguments, &[]),
             Self::Fuzz => fuzz(arguments.fuzz_seconds),
         }
     }
@@ -137,11 +135,14 @@ fn test_targets(of: impl Fn(&str) -> bool) -> Result<BTreeSet<String>> {
     Ok(targets.map(|target| target.name.clone()).collect())
 }
 
-/// Runs one test binary of the package `e2e`, one test at a time: they share the machine's two cores.
-fn privileged(name: &str, arguments: &Arguments) -> Result<()> {
-    let echo = ["build", "--locked", "-p", "e2e", "--bin", "echo"];
-    step::run(step::cargo().args(echo), "build the echo backend", READ_ABOVE)?;
+/// Builds both halves and runs one test binary of the package `e2e`, one test at a time: they share the machine's two
+/// cores.
+fn privileged(name: &str, arguments: &Arguments, environment: &[(&str, &Path)]) -> Result<()> {
+    build::run(&build::Arguments { release: false })?;
+    let programs = ["build", "--locked", "-p", "e2e", "--bins"];
+    step::run(step::cargo().args(programs), "build what the tests start", READ_ABOVE)?;
     let mut test = cargo_test();
+    test.envs(environment.iter().copied());
     test.args(["--test", name]);
     test.env("GATEWAY_BIN", step::target().join("debug/gateway"))
         .env("ECHO_BIN", step::target().join("debug/echo"))

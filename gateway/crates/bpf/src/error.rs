@@ -3,6 +3,18 @@ use std::{io, path::PathBuf};
 /// What went wrong below; aya's errors, whose types stay inside.
 pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
+/// An error with what has caused it: aya's messages leave that to whoever prints them.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    for cause in std::iter::successors(error.source(), |error| error.source()) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 /// Why the kernel half, or one interface of it, does not work. Each names the likely cause.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -62,8 +74,9 @@ pub enum Error {
     },
     /// The kernel refuses the programs or maps.
     #[error(
-        "the kernel does not take the BPF programs: {source}; it needs Linux 5.15, and CAP_BPF, CAP_NET_ADMIN and \
-         CAP_PERFMON"
+        "the kernel does not take the BPF programs: {}; it needs Linux 5.15, and CAP_BPF, CAP_NET_ADMIN and \
+         CAP_PERFMON",
+        chain(source.as_ref())
     )]
     Load {
         /// Why, the verifier's log included.
@@ -82,7 +95,8 @@ pub enum Error {
     NoCgroup,
     /// Connections cannot be counted.
     #[error(
-        "cannot count connections at the cgroup {path}: {source}; is another sock_ops program in the way?"
+        "cannot count connections at the cgroup {path}: {}; is another sock_ops program in the way?",
+        chain(source.as_ref())
     )]
     Counting {
         /// The root of the cgroup tree.
@@ -105,7 +119,7 @@ pub enum Error {
         tried: Vec<String>,
     },
     /// A map cannot be read or written.
-    #[error("cannot {action} the map {map}: {source}")]
+    #[error("cannot {action} the map {map}: {}", chain(source.as_ref()))]
     Map {
         /// What was attempted.
         action: &'static str,
@@ -114,4 +128,19 @@ pub enum Error {
         /// Why.
         source: Cause,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let below = Error::Netns { source: io::Error::other("deepest") };
+        assert_eq!(chain(&below).matches("deepest").count(), 1);
+        let map = Error::Map { action: "read", map: "COUNTS", source: Box::new(below) };
+        let load = Error::Load { source: Box::new(map) };
+        let text = load.to_string();
+        assert!(text.contains("COUNTS") && text.matches("deepest").count() == 1, "{text}");
+    }
 }

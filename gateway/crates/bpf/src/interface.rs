@@ -14,7 +14,7 @@ use nix::{ifaddrs::getifaddrs, libc, net::if_::InterfaceFlags, net::if_::if_name
 
 use crate::{
     Error, driver,
-    error::Cause,
+    error::{Cause, chain},
     pins::{self, Pins},
 };
 
@@ -134,7 +134,7 @@ impl Attached {
                         // Nor in the other mode: one interface has one.
                         break;
                     }
-                    Err(error) => tried.push(format!("{tier}: {}", brief(&error.to_string()))),
+                    Err(error) => tried.push(format!("{tier}: {}", brief(&chain(&*error)))),
                 }
             }
         }
