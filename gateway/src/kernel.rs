@@ -4,6 +4,7 @@
 mod board;
 mod choice;
 mod limits;
+mod policy;
 
 use std::{collections::BTreeSet, net::IpAddr, num::NonZeroU32, path::PathBuf};
 
@@ -20,6 +21,9 @@ use crate::host;
 /// sent on to those beyond that.
 const RESETS_PER_SECOND: NonZeroU32 = NonZeroU32::new(100_000).expect("it is not zero");
 
+/// Sources that are kept track of once a policy asks for it: in some 170 MB of the kernel's memory.
+const SOURCES: NonZeroU32 = NonZeroU32::new(1_000_000).expect("it is not zero");
+
 /// The kernel half of one appliance.
 #[derive(Debug)]
 pub(crate) struct KernelHalf {
@@ -27,6 +31,8 @@ pub(crate) struct KernelHalf {
     pin_dir: PathBuf,
     state: State,
     settings: KernelSettings,
+    /// True: a policy of the configuration keeps track of sources.
+    tracks: bool,
     /// Where listeners are bound.
     listening: BTreeSet<IpAddr>,
     board: Board,
@@ -42,22 +48,27 @@ enum State {
 
 impl KernelHalf {
     /// Starts what the configuration asks for and the machine allows, and registers its metrics. Fails where it is
-    /// required and some interface would go without.
+    /// required and some interface would go without; then no pin is left, unless a predecessor needs them.
     pub(crate) fn start(
         object_dir: Option<PathBuf>,
         pin_dir: PathBuf,
         config: &ir::Gateway,
         registry: &Registry,
+        has_predecessor: bool,
     ) -> Result<Self> {
         let (state, board) = (State::Accept(String::new()), Board::register(registry));
         let settings = config.appliance.kernel.clone();
-        let (mode, listening) = (settings.mode, choice::listening(config));
-        let mut half = Self { object_dir, pin_dir, state, settings, listening, board };
+        let (mode, listening, tracks) = (settings.mode, choice::listening(config), tracks(config));
+        let mut half = Self { object_dir, pin_dir, state, settings, tracks, listening, board };
         half.begin();
         half.settled();
         match half.ensure_complete() {
             Err(error) if mode == KernelMode::Require => {
-                half.stop();
+                if has_predecessor {
+                    half.leave();
+                } else {
+                    half.stop();
+                }
                 Err(error)
             }
             _ => Ok(half),
@@ -68,6 +79,7 @@ impl KernelHalf {
     /// limits.
     pub(crate) fn tighten(&mut self, config: &ir::Gateway) {
         self.listening = choice::listening(config);
+        self.tracks = tracks(config);
         self.follow(&config.appliance.kernel);
         self.board.name(limits::listeners(config));
         if let State::AtWork(kernel) = &mut self.state
@@ -120,6 +132,26 @@ impl KernelHalf {
         }
     }
 
+    /// Leaves it as it is, to the successor that has taken it over.
+    pub(crate) fn leave(self) {
+        if let State::AtWork(kernel) = self.state {
+            kernel.leave();
+        }
+    }
+
+    /// Takes it over again, from a successor that was none.
+    pub(crate) fn retake(&mut self, config: &ir::Gateway) {
+        let is_ours =
+            matches!(self.state, State::AtWork(_)) || wanted(&self.settings, &self.listening).is_ok();
+        if is_ours {
+            self.state = State::Accept(String::new());
+            self.begin();
+            self.settled();
+            self.tighten(config);
+            self.loosen(config);
+        }
+    }
+
     /// Ends it in an orderly way: no pin is left.
     pub(crate) fn stop(self) {
         if let State::AtWork(kernel) = self.state {
@@ -128,6 +160,7 @@ impl KernelHalf {
     }
 
     fn follow(&mut self, settings: &KernelSettings) {
+        self.make_room();
         if *settings == self.settings {
             self.look_again();
             return;
@@ -146,25 +179,46 @@ impl KernelHalf {
         }
     }
 
+    /// Starts the programs again with room for sources, once a policy asks for it: what is at work is taken over, as
+    /// after a crash.
+    fn make_room(&mut self) {
+        let State::AtWork(kernel) = &self.state else { return };
+        if !self.tracks || kernel.tracks_sources() {
+            return;
+        }
+        // What is dropped stays pinned, and goes on until the others take its place.
+        self.state = State::Accept("the programs are started again".to_owned());
+        self.state = self.started();
+        self.settled();
+    }
+
     /// Ends what is at work and starts afresh, as the settings say.
     fn begin(&mut self) {
         match std::mem::replace(&mut self.state, State::Accept(String::new())) {
             State::AtWork(kernel) => kernel.detach(),
             State::Accept(_) => {}
         }
+        self.state = self.started();
+    }
+
+    fn started(&self) -> State {
         let started = wanted(&self.settings, &self.listening).and_then(|interfaces| {
-            let (object_dir, pin_dir) = (self.object_dir.clone(), self.pin_dir.clone());
-            let resets_per_second = RESETS_PER_SECOND;
-            Kernel::start(&Options { object_dir, pin_dir, interfaces, resets_per_second })
-                .map_err(|error| error.to_string())
+            let options = Options {
+                object_dir: self.object_dir.clone(),
+                pin_dir: self.pin_dir.clone(),
+                interfaces,
+                resets_per_second: RESETS_PER_SECOND,
+                sources: self.tracks.then_some(SOURCES),
+            };
+            Kernel::start(&options).map_err(|error| error.to_string())
         });
-        self.state = match started {
+        match started {
             Ok(kernel) => State::AtWork(Box::new(kernel)),
             Err(why) => {
                 bpf::clean(&self.pin_dir);
                 State::Accept(why)
             }
-        };
+        }
     }
 
     /// Tells of what is at work now.
@@ -206,6 +260,11 @@ impl KernelHalf {
     }
 }
 
+/// True: a policy counts connections by source, or gives sources buckets.
+fn tracks(config: &ir::Gateway) -> bool {
+    limits::of(config).values().filter_map(|limit| limit.policy.as_ref()).any(|policy| policy.tracks())
+}
+
 /// Where the kernel half is to work, or why it is not to.
 fn wanted(settings: &KernelSettings, listening: &BTreeSet<IpAddr>) -> Result<Interfaces, String> {
     let KernelSettings { mode, interfaces, generic_xdp, tiers } = settings;
@@ -244,7 +303,7 @@ mod tests {
         let nowhere = PathBuf::from("/nonexistent");
         let mut config = ir::Gateway::default();
         config.appliance.kernel = settings.clone();
-        KernelHalf::start(Some(nowhere.clone()), nowhere, &config, &Registry::new())
+        KernelHalf::start(Some(nowhere.clone()), nowhere, &config, &Registry::new(), false)
     }
 
     #[test]

@@ -5,6 +5,8 @@ mod cli;
 mod clock;
 mod desired;
 mod digest;
+mod executable;
+mod handover;
 mod host;
 mod kernel;
 mod lock;
@@ -17,6 +19,7 @@ mod signals;
 mod status_store;
 mod systemd;
 mod watch;
+mod watchdog;
 mod whole_file;
 
 use std::process::ExitCode;

@@ -153,8 +153,7 @@ mod tests {
                 let known = (0..u64::BITS).map(|number| CapabilitySet::from_bits_retain(1 << number));
                 known.filter(|one| ask(*one) == Ok(true)).collect::<CapabilitySet>()
             };
-            let (ambient, bounding) =
-                (is(|one| capability_is_in_ambient_set(one)), is(|one| capability_is_in_bounding_set(one)));
+            let (ambient, bounding) = (is(capability_is_in_ambient_set), is(capability_is_in_bounding_set));
             (privileges, capabilities(None).expect("readable"), ambient, bounding)
         });
         let Privileges { held, still_bounded, .. } = privileges;

@@ -8,6 +8,8 @@ mod frame;
 mod handshake;
 mod object;
 mod pinning;
+mod policing;
+mod policy;
 mod programs;
 mod refusing;
 mod reset;

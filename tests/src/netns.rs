@@ -75,9 +75,18 @@ impl Netns {
     ///
     /// Without the right to.
     pub fn enter(&self) {
-        let file = File::open(format!("/run/netns/{}", self.name)).expect("the namespace exists");
-        setns(file, CloneFlags::CLONE_NEWNET).expect("setns needs root");
+        enter(&self.name);
     }
+}
+
+/// Moves the calling thread into the namespace of that name, for good.
+///
+/// # Panics
+///
+/// Without the right to.
+pub fn enter(name: &str) {
+    let file = File::open(format!("/run/netns/{name}")).expect("the namespace exists");
+    setns(file, CloneFlags::CLONE_NEWNET).expect("setns needs root");
 }
 
 impl Drop for Netns {

@@ -11,6 +11,7 @@ mod ip;
 mod listener;
 mod pace;
 mod packet;
+mod policy;
 pub mod proxy_protocol;
 mod quota;
 mod reset;
@@ -20,16 +21,19 @@ mod verdict;
 pub use listener::{Limit, ListenerKey};
 pub use pace::Pace;
 pub use packet::{Bytes, Packet};
-pub use quota::{Answers, COUNT_OPEN_OFFSET, Count, Mark, QuotaKey, Refused};
+pub use policy::{
+    NetworkKey, Networks, Policy, Rate, SOURCE_OPEN_OFFSET, SourceCount, SourceKey, SourceMark, Sources,
+};
+pub use quota::{Answer, Answers, COUNT_OPEN_OFFSET, Count, Mark, QuotaKey, Refused};
 pub use reset::{RESET_V4, RESET_V6, Reset};
 pub use segment::{Ends, Opening};
 pub use verdict::{
-    DropReason, Found, HANDSHAKE, Handshakes, Listeners, REASONS, Refusal, Unread, Verdict, find, judge,
+    DropReason, EVICTED, HANDSHAKE, Handshakes, Listeners, REASONS, Refusal, Unread, Verdict, find, judge,
 };
 
 /// Version of the map layouts. The object file carries it, the loader checks it, and pins live in a directory
 /// named for it: two versions never share a map.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Names of maps and programs in the object file.
 pub mod names {
@@ -41,8 +45,15 @@ pub mod names {
     pub const COUNTS: &str = "COUNTS";
     /// [`QuotaKey`](crate::QuotaKey) to [`Refused`](crate::Refused), per processor.
     pub const REFUSED: &str = "REFUSED";
-    /// The host's own addresses: [`ListenerKey`](crate::ListenerKey) with port 0.
-    pub const LOCAL: &str = "LOCAL";
+    /// Trie of [`NetworkKey`](crate::NetworkKey) to [`Networks`](crate::Networks).
+    pub const NETWORKS: &str = "NETWORKS";
+    /// [`SourceKey`](crate::SourceKey) to [`SourceCount`](crate::SourceCount); the one that was asked for the longest ago
+    /// makes room.
+    pub const SOURCES: &str = "SOURCES";
+    /// [`SourceKey`](crate::SourceKey) to the time when its bucket is full again, likewise.
+    pub const BUCKETS: &str = "BUCKETS";
+    /// Storage of sockets: [`SourceMark`](crate::SourceMark).
+    pub const SOURCE_MARKS: &str = "SOURCE_MARKS";
     /// Per processor, one counter per [`DropReason`](crate::DropReason) and [`Unread`](crate::Unread).
     pub const REASONS: &str = "REASONS";
     /// Storage of sockets: [`Mark`](crate::Mark).

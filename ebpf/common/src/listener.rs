@@ -1,4 +1,4 @@
-use crate::address::Address;
+use crate::{Policy, address::Address};
 
 /// Names a listening socket: a network namespace, an address and a port.
 #[repr(C)]
@@ -52,29 +52,44 @@ impl ListenerKey {
         self.address.bytes()
     }
 
+    /// Without its namespace and port.
+    #[inline(always)]
+    pub(crate) const fn host(&self) -> Address {
+        self.address
+    }
+
     /// The port.
     pub const fn port(&self) -> u16 {
         u16::from_be(self.port)
     }
 }
 
-/// What a listening socket counts towards, and how many connections that may have. Written by user space only.
+/// What a listening socket counts towards, how many connections that may have, and what holds for who connects. Written
+/// by user space only.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
     quota: u64,
     most: u64,
+    policy: Policy,
 }
 
-const _: () = assert!(size_of::<Limit>() == 16);
+const _: () = assert!(size_of::<Limit>() == 80);
 
 impl Limit {
     /// `quota`: the id of a [`QuotaKey`](crate::QuotaKey). `most`: `None`: any number, which are only counted.
     pub const fn new(quota: u64, most: Option<u64>) -> Self {
-        match most {
-            Some(most) => Self { quota, most },
-            None => Self { quota, most: u64::MAX },
-        }
+        let most = match most {
+            Some(most) => most,
+            None => u64::MAX,
+        };
+        Self { quota, most, policy: Policy::NONE }
+    }
+
+    /// With a policy.
+    #[must_use]
+    pub const fn with_policy(self, policy: Policy) -> Self {
+        Self { policy, ..self }
     }
 
     /// The id of the [`QuotaKey`](crate::QuotaKey).
@@ -86,6 +101,18 @@ impl Limit {
     /// `None`: any number.
     pub const fn most(&self) -> Option<u64> {
         if self.most == u64::MAX { None } else { Some(self.most) }
+    }
+
+    /// What holds for who connects.
+    #[inline(always)]
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// True: there is a number that is enough.
+    #[inline(always)]
+    pub const fn is_limited(&self) -> bool {
+        self.most != u64::MAX
     }
 
     /// True: with that many open connections there is room for no more.

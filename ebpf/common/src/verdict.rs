@@ -1,4 +1,4 @@
-use crate::{Limit, ListenerKey, Opening, Packet, QuotaKey};
+use crate::{Limit, ListenerKey, Opening, Packet, QuotaKey, Sources};
 
 /// What becomes of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Refusal {
     pub quota: QuotaKey,
     /// Why.
     pub reason: DropReason,
+    /// True: the sender gets no answer.
+    pub silent: bool,
 }
 
 /// Why a frame is refused. The value is the index of its counter.
@@ -28,8 +30,18 @@ pub struct Refusal {
 pub enum DropReason {
     /// The quota has as many connections as it may have.
     OverConnectionLimit = 0,
-    /// Likewise, and the sender got no answer: more resets than [`Pace`](crate::Pace) admits, or none could be made.
-    Unanswered = 4,
+    /// The source's network may not connect.
+    SourceDenied = 1,
+    /// Only some may connect, and the source is none of them.
+    SourceNotAllowed = 2,
+    /// The source has as many connections as one may have.
+    OverSourceLimit = 3,
+    /// The source's network has as many connections as one may have.
+    OverPrefixLimit = 4,
+    /// The source is too quick.
+    OverSourceRate = 5,
+    /// All together are too quick for the listener.
+    OverListenerRate = 6,
 }
 
 /// Why a frame was not judged. The value is the index of its counter.
@@ -37,17 +49,32 @@ pub enum DropReason {
 #[repr(u32)]
 pub enum Unread {
     /// A part of a fragmented packet: only the first has ports.
-    Fragment = 1,
+    Fragment = 16,
     /// A header is shorter than it must be, or says what cannot be.
-    Malformed = 2,
+    Malformed = 17,
     /// More VLAN tags or IPv6 extension headers than are looked behind.
-    TooDeep = 3,
+    TooDeep = 18,
 }
 
-/// Counters per processor: one for each reason.
-pub const REASONS: u32 = 5;
+/// Counters per processor: one for each [`DropReason`] and [`Unread`], and [`EVICTED`].
+pub const REASONS: u32 = 20;
+
+/// The index of a counter: connections that ended when the row that counted them by source or network was another one's
+/// already.
+pub const EVICTED: u32 = 19;
 
 impl DropReason {
+    /// Every reason, by index.
+    pub const ALL: [Self; 7] = [
+        Self::OverConnectionLimit,
+        Self::SourceDenied,
+        Self::SourceNotAllowed,
+        Self::OverSourceLimit,
+        Self::OverPrefixLimit,
+        Self::OverSourceRate,
+        Self::OverListenerRate,
+    ];
+
     /// The index of its counter, below [`REASONS`].
     #[inline(always)]
     pub const fn index(self) -> u32 {
@@ -58,7 +85,12 @@ impl DropReason {
     pub const fn name(self) -> &'static str {
         match self {
             Self::OverConnectionLimit => "over_connection_limit",
-            Self::Unanswered => "unanswered",
+            Self::SourceDenied => "source_denied",
+            Self::SourceNotAllowed => "source_not_allowed",
+            Self::OverSourceLimit => "over_source_limit",
+            Self::OverPrefixLimit => "over_prefix_limit",
+            Self::OverSourceRate => "over_source_rate",
+            Self::OverListenerRate => "over_listener_rate",
         }
     }
 }
@@ -86,14 +118,13 @@ impl Unread {
 /// What is known of listening sockets.
 pub trait Listeners {
     /// The row of exactly that key.
-    fn limit(&self, listener: &ListenerKey) -> Option<Limit>;
+    fn limit(&self, listener: &ListenerKey) -> Option<&Limit>;
 
     /// Open connections of a quota; 0 where nobody counts.
     fn open(&self, quota: &QuotaKey) -> i64;
 
-    /// True: the address is one of the host's own. `host` is that address with port 0. Others may be behind the
-    /// host, which sends on what goes there: no wildcard of ours is meant.
-    fn is_local(&self, host: &ListenerKey) -> bool;
+    /// What is known of those who connect to sockets of a quota.
+    fn sources(&self, quota: &QuotaKey) -> impl Sources;
 }
 
 /// What is known of handshakes that have begun.
@@ -122,13 +153,15 @@ impl Handshakes for () {
     }
 }
 
-/// Judges a frame that comes in by an interface of the namespace `netns`: a SYN to a listening socket whose quota
-/// has all the connections that it may have is refused, and so is the end of a handshake that was let begin before.
+/// Judges a frame that comes in by an interface of the namespace `netns`: a SYN to a listening socket whose policy or
+/// quota has no room for it is refused, and so is the end of a handshake that was let begin before. A socket that listens
+/// on every address has a row for each of the host's own (`Listeners`): others may be behind the host, which sends on what
+/// goes there.
 #[inline(always)]
-pub fn judge<P: Packet>(
+pub fn judge<P: Packet, L: Listeners>(
     packet: &P,
     netns: u64,
-    listeners: &impl Listeners,
+    listeners: &L,
     handshakes: &impl Handshakes,
 ) -> Verdict {
     let opening = match Opening::read(packet, || handshakes.filled_lately()) {
@@ -137,36 +170,27 @@ pub fn judge<P: Packet>(
         Err(Some(unread)) => return Verdict::PassUnread(unread),
     };
     let exact = ListenerKey::of(netns, opening.destination, opening.ports.1);
-    let Some(found) = find(&exact, listeners) else { return Verdict::Pass };
-    let quota = QuotaKey::new(netns, found.limit.quota());
-    if found.limit.most().is_none() || !found.limit.is_reached(listeners.open(&quota)) {
-        return Verdict::Pass;
-    }
-    if found.by_wildcard && !listeners.is_local(&ListenerKey::of(netns, opening.destination, 0)) {
-        return Verdict::Pass;
-    }
+    let Some(limit) = listeners.limit(&exact) else { return Verdict::Pass };
+    let quota = QuotaKey::new(netns, limit.quota());
+    let (reason, silent) = match limit.policy().refuses(&opening, &listeners.sources(&quota)) {
+        Some(reason) => (reason, limit.policy().drops()),
+        None if limit.is_limited() && limit.is_reached(listeners.open(&quota)) => {
+            (DropReason::OverConnectionLimit, false)
+        }
+        None => return Verdict::Pass,
+    };
     if opening.is_last() && !handshakes.is_open(&opening) {
         return Verdict::Pass;
     }
-    Verdict::Refuse(Refusal { opening, quota, reason: DropReason::OverConnectionLimit })
+    Verdict::Refuse(Refusal { opening, quota, reason, silent })
 }
 
-/// A listening socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// Its row.
-    pub limit: Limit,
-    /// True: it listens on every address.
-    pub by_wildcard: bool,
-}
-
-/// The socket that a connection to this address and port comes to: one of that very address goes before a wildcard,
-/// as in the kernel's own lookup.
+/// The socket that a connection to this address and port comes to: one of that very address goes before a wildcard, as
+/// in the kernel's own lookup.
 #[inline(always)]
-pub fn find(exact: &ListenerKey, listeners: &impl Listeners) -> Option<Found> {
-    if let Some(limit) = listeners.limit(exact) {
-        return Some(Found { limit, by_wildcard: false });
+pub fn find<'a>(exact: &ListenerKey, listeners: &'a impl Listeners) -> Option<&'a Limit> {
+    match listeners.limit(exact) {
+        Some(limit) => Some(limit),
+        None => listeners.limit(&exact.wildcard()),
     }
-    let limit = listeners.limit(&exact.wildcard())?;
-    Some(Found { limit, by_wildcard: true })
 }

@@ -6,7 +6,7 @@ use aya_ebpf::{
     macros::classifier,
     programs::TcContext,
 };
-use ebpf_common::{DropReason, Opening, RESET_V4, RESET_V6, Refusal, Reset, Verdict, judge};
+use ebpf_common::{Answer, Opening, RESET_V4, RESET_V6, Refusal, Reset, Verdict, judge};
 
 use crate::{
     atomic::opaque,
@@ -46,13 +46,12 @@ fn gateway_tc(context: TcContext) -> i32 {
 
 #[inline(always)]
 fn refuse(context: &TcContext, refusal: &Refusal) -> i32 {
-    let answered = may_answer() && answer(context, &refusal.opening).is_some();
-    let reason = if answered { refusal.reason } else { DropReason::Unanswered };
-    count_reason(reason.index());
+    let sent = !refusal.silent && may_answer() && answer(context, &refusal.opening).is_some();
+    count_reason(refusal.reason.index());
     if let Some(refused) = refused(&refusal.quota) {
-        refused.tc().count(reason);
+        refused.tc().count(refusal.reason, Answer::of(refusal, sent));
     }
-    if !answered {
+    if !sent {
         return TC_ACT_SHOT;
     }
     // SAFETY: the context is the one that the program was called with; the helper takes numbers only.

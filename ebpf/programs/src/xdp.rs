@@ -4,7 +4,7 @@ use aya_ebpf::{
     macros::xdp,
     programs::XdpContext,
 };
-use ebpf_common::{Bytes, DropReason, Opening, Packet, RESET_V4, RESET_V6, Reset, Verdict, judge};
+use ebpf_common::{Answer, Bytes, Opening, Packet, RESET_V4, RESET_V6, Reset, Verdict, judge};
 
 use crate::{
     atomic::opaque,
@@ -75,13 +75,15 @@ fn run(context: &XdpContext, length: fn(&XdpContext) -> usize, send: fn(&XdpCont
             xdp_action::XDP_PASS
         }
         Verdict::Refuse(refusal) => {
-            let answered = may_answer() && answer(context, &refusal.opening, length(context)).is_some();
-            let reason = if answered { refusal.reason } else { DropReason::Unanswered };
-            count_reason(reason.index());
+            let sent = !refusal.silent
+                && may_answer()
+                && answer(context, &refusal.opening, length(context)).is_some();
+            let became = Answer::of(&refusal, sent);
+            count_reason(refusal.reason.index());
             if let Some(refused) = refused(&refusal.quota) {
-                refused.xdp().count(reason);
+                refused.xdp().count(refusal.reason, became);
             }
-            if answered { send(context) } else { xdp_action::XDP_DROP }
+            if sent { send(context) } else { xdp_action::XDP_DROP }
         }
     }
 }

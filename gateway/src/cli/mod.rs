@@ -2,8 +2,10 @@
 
 mod check;
 mod condition;
+mod fields;
 mod run;
 mod status;
+mod upgrade;
 
 use std::process::ExitCode;
 
@@ -26,6 +28,8 @@ enum Command {
     Run(run::Run),
     Check(check::Check),
     Status(status::Status),
+    Fields(fields::Fields),
+    Upgrade(upgrade::Upgrade),
 }
 
 /// How a command prints what it has found.
@@ -46,6 +50,8 @@ impl Cli {
             Command::Run(run) => run.run(),
             Command::Check(check) => check.run(),
             Command::Status(status) => status.run(),
+            Command::Fields(fields) => fields.run(),
+            Command::Upgrade(upgrade) => upgrade.run(),
         }
     }
 }

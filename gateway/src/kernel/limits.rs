@@ -3,15 +3,17 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use bpf::{Limit, Limits, QuotaId};
 use ir::{Bind, ListenerId, Protocol, Transport};
 
+use super::policy;
+
 /// Every listening address of a configuration with what the kernel may let in there: the addresses of a bind
 /// count together, as its listeners do in user space.
 pub(super) fn of(config: &ir::Gateway) -> Limits {
     let mut limits = Limits::new();
     for bind in &config.binds {
-        let limit = Limit { quota: quota(bind), most: most(bind) };
+        let limit = Limit { quota: quota(bind), most: most(bind), policy: policy::of(bind) };
         for key in bind.sockets.iter().filter(|key| key.transport == Transport::Tcp) {
             // A socket that two binds name is the first one's, as in the proxy.
-            limits.entry(SocketAddr::new(key.address, key.port)).or_insert(limit);
+            limits.entry(SocketAddr::new(key.address, key.port)).or_insert_with(|| limit.clone());
         }
     }
     limits

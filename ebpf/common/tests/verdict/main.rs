@@ -4,8 +4,8 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ebpf_common::{
-    Answers, Count, DropReason, Ends, HANDSHAKE, Handshakes, Limit, ListenerKey, Listeners, Mark, Opening,
-    Pace, QuotaKey, Reset, Unread, Verdict, judge,
+    Answer, Answers, Count, DropReason, Ends, HANDSHAKE, Handshakes, Limit, ListenerKey, Listeners, Mark,
+    Opening, Pace, QuotaKey, Reset, Sources, Unread, Verdict, judge,
 };
 use frame::{Addresses, Frame, SYN};
 use proptest::{collection::vec, prelude::*};
@@ -16,25 +16,25 @@ mod frame;
 
 const NETNS: u64 = 7;
 
-/// Not an address of the host's.
+/// No socket listens there.
 const ELSEWHERE: [u8; 16] = [7; 16];
 
-/// Every address and port has a socket, by its wildcard, and all of them are full.
+/// Every address and port but one has a socket, and all of them are full.
 struct Full;
 
+static FULL: Limit = Limit::new(1, Some(0));
+
 impl Listeners for Full {
-    fn limit(&self, listener: &ListenerKey) -> Option<Limit> {
-        (*listener == listener.wildcard()).then(|| Limit::new(1, Some(0)))
+    fn limit(&self, listener: &ListenerKey) -> Option<&Limit> {
+        assert_eq!(listener.netns(), NETNS);
+        (listener.address() != ELSEWHERE).then_some(&FULL)
     }
 
     fn open(&self, _: &QuotaKey) -> i64 {
         0
     }
 
-    fn is_local(&self, host: &ListenerKey) -> bool {
-        assert_eq!((host.netns(), host.port()), (NETNS, 0));
-        host.address() != ELSEWHERE
-    }
+    fn sources(&self, _: &QuotaKey) -> impl Sources {}
 }
 
 /// Handshakes with everybody have begun, or with nobody; a quota has become full lately, or not.
@@ -213,16 +213,34 @@ fn answers_keep_their_pace_and_may_burst() {
 }
 
 #[test]
-fn refusals_are_counted_by_what_became_of_them() {
+fn refusals_are_counted_by_reason_and_by_what_became_of_them() {
     let mut answers = Answers::default();
-    let reasons = [DropReason::OverConnectionLimit, DropReason::Unanswered, DropReason::Unanswered];
-    reasons.into_iter().for_each(|reason| answers.count(reason));
-    assert_eq!(answers.totals(), [(DropReason::OverConnectionLimit, 1), (DropReason::Unanswered, 2)]);
-    assert_ne!(DropReason::OverConnectionLimit.name(), DropReason::Unanswered.name());
+    let outcomes = [
+        (DropReason::OverConnectionLimit, Answer::Reset),
+        (DropReason::OverConnectionLimit, Answer::Missing),
+        (DropReason::SourceDenied, Answer::Silence),
+        (DropReason::OverListenerRate, Answer::Missing),
+    ];
+    outcomes.into_iter().for_each(|(reason, answer)| answers.count(reason, answer));
+    let totals: Vec<(DropReason, u64)> = answers.totals().filter(|(_, total)| *total > 0).collect();
+    let expected = [
+        (DropReason::OverConnectionLimit, 2),
+        (DropReason::SourceDenied, 1),
+        (DropReason::OverListenerRate, 1),
+    ];
+    assert_eq!(totals, expected);
+    assert_eq!(answers.unanswered(), 2);
+    let names: std::collections::BTreeSet<&str> =
+        DropReason::ALL.iter().map(|reason| reason.name()).collect();
+    assert_eq!(names.len(), DropReason::ALL.len());
+    let indices = DropReason::ALL.map(DropReason::index).into_iter().chain(Unread::ALL.map(Unread::index));
+    let indices: std::collections::BTreeSet<u32> = indices.chain([ebpf_common::EVICTED]).collect();
+    assert_eq!(indices.len(), DropReason::ALL.len() + Unread::ALL.len() + 1, "one counter each");
+    assert!(indices.iter().all(|index| *index < ebpf_common::REASONS));
 }
 
 #[test]
-fn what_is_for_another_host_is_for_no_wildcard() {
+fn what_is_for_another_host_is_for_no_socket_of_ours() {
     let Addresses::V6(sender, here) = Frame::v6().addresses else { panic!("it is IPv6") };
     let to = |receiver| refused(&Frame { addresses: Addresses::V6(sender, receiver), ..Frame::v6() }.bytes());
     assert_eq!(to(ELSEWHERE), None);

@@ -1,13 +1,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use aya::maps::{HashMap, MapData, PerCpuArray, PerCpuHashMap};
-use ebpf_common::{QuotaKey, Unread, names};
+use ebpf_common::{Answers, EVICTED, QuotaKey, Unread, names};
 
 use crate::{
     Error, Tier,
-    limits::{QuotaId, failed, pinned},
+    limits::QuotaId,
     pins::Pins,
     row::{CountRow, Quota, RefusedRow},
+    rows::{failed, pinned},
 };
 
 /// What the programs count, for whoever shows it. Handles of their own, to be read from any thread; they stay
@@ -29,8 +30,7 @@ pub struct Refusals {
     pub quota: QuotaId,
     /// `xdp` or `tc`.
     pub tier: &'static str,
-    /// `over_connection_limit`: answered with a reset. `unanswered`: dropped for the same reason, since there were
-    /// too many to answer.
+    /// As the metric names it: `over_connection_limit`, `source_denied`, and so on.
     pub reason: &'static str,
     /// How many segments.
     pub total: u64,
@@ -47,15 +47,24 @@ impl Counters {
         })))
     }
 
-    /// Refusals of every quota of this network namespace, by tier; none where there were none.
+    /// Refusals of every quota of this network namespace, by tier and reason; none where there were none.
     pub fn refused(&self) -> Vec<Refusals> {
+        self.totals(|answers| answers.totals().map(|(reason, total)| (reason.name(), total)).collect())
+    }
+
+    /// Those of them whose senders got no answer though they should have had one: there were too many to answer.
+    pub fn unanswered(&self) -> Vec<Refusals> {
+        self.totals(|answers| vec![("unanswered", answers.unanswered())])
+    }
+
+    fn totals(&self, totals_of: impl Fn(&Answers) -> Vec<(&'static str, u64)>) -> Vec<Refusals> {
         let rows = self.0.refused.iter().flatten().filter(|(key, _)| key.0.netns() == self.0.netns);
         rows.flat_map(|(key, processors)| {
             let mut totals = BTreeMap::new();
             for row in processors.iter() {
                 for (tier, answers) in [Tier::XdpNative, Tier::Tcx].into_iter().zip(row.0.tiers()) {
-                    for (reason, total) in answers.totals() {
-                        let sum: &mut u64 = totals.entry((tier.label(), reason.name())).or_default();
+                    for (reason, total) in totals_of(&answers) {
+                        let sum: &mut u64 = totals.entry((tier.label(), reason)).or_default();
                         *sum = sum.wrapping_add(total);
                     }
                 }
@@ -81,11 +90,17 @@ impl Counters {
 
     /// Frames that were let through unjudged, by reason: `fragment`, `malformed`, `too_deep`.
     pub fn unread(&self) -> Vec<(&'static str, u64)> {
-        let total = |index: u32| {
-            let processors = self.0.reasons.get(&index, 0).ok()?;
-            Some(processors.iter().copied().fold(0, u64::wrapping_add))
-        };
-        Unread::ALL.iter().map(|unread| (unread.name(), total(unread.index()).unwrap_or(0))).collect()
+        Unread::ALL.iter().map(|unread| (unread.name(), self.reason(unread.index()))).collect()
+    }
+
+    /// Connections that ended when the count of their source or network had made room for another one's.
+    pub fn evicted(&self) -> u64 {
+        self.reason(EVICTED)
+    }
+
+    fn reason(&self, index: u32) -> u64 {
+        let processors = self.0.reasons.get(&index, 0);
+        processors.map_or(0, |processors| processors.iter().copied().fold(0, u64::wrapping_add))
     }
 }
 

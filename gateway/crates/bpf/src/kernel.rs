@@ -8,10 +8,11 @@ use crate::{
     counters::Counters,
     counting,
     interface::{self, Attached, Interfaces, Tier},
-    limits::{Limits, Rows},
+    limits::Limits,
     netns,
     object::Object,
     pins::Pins,
+    rows::Rows,
 };
 
 /// What the kernel half needs to know.
@@ -25,6 +26,10 @@ pub struct Options {
     pub interfaces: Interfaces,
     /// Most resets that a processor sends in a second; further segments are refused without an answer.
     pub resets_per_second: NonZeroU32,
+    /// Addresses and networks that connections can be counted by, over all policies; the kernel takes some 150 bytes for
+    /// each when the programs start, and the one that was seen last the longest ago makes room. `None`: none can, as long
+    /// as no policy asks for it.
+    pub sources: Option<NonZeroU32>,
 }
 
 /// The kernel half at work. Dropping it leaves everything pinned as it is, as a crash does; [`Kernel::detach`]
@@ -51,6 +56,14 @@ impl Kernel {
         loader.override_global(names::NETNS, &netns, true);
         let interval = 1_000_000_000 / u64::from(options.resets_per_second.get());
         loader.override_global(names::RESET_INTERVAL, &interval, true);
+        for (name, room) in [(names::SOURCES, options.sources), (names::BUCKETS, options.sources.map(half))] {
+            let room = room.map_or(1, NonZeroU32::get);
+            // What an earlier process has left is as good if it is as large, and knows who is connected.
+            if pins.room(name).is_some_and(|left| left < room) {
+                pins.remove(name)?;
+            }
+            loader.map_max_entries(name, room);
+        }
         let paths: Vec<_> = pins.maps().map(|(name, ..)| (name, pins.path(name))).collect();
         for (name, path) in &paths {
             loader.map_pin_path(name, path.as_path());
@@ -116,6 +129,11 @@ impl Kernel {
         self.rows.loosen(limits)
     }
 
+    /// True: connections can be counted by source and network.
+    pub fn tracks_sources(&self) -> bool {
+        self.pins.room(names::SOURCES).is_some_and(|room| room > 1)
+    }
+
     /// What the programs count.
     pub fn counters(&self) -> &Counters {
         &self.counters
@@ -134,6 +152,12 @@ impl Kernel {
         drop(programs);
     }
 
+    /// Leaves everything to another process that has taken it over: what is pinned, and filters that are not.
+    pub fn leave(self) {
+        // A filter of clsact would go with its link, and is the other's by now: it has the same handle.
+        std::mem::forget(self.attached);
+    }
+
     fn is_in_place(&self, name: &str, attached: &Attached) -> bool {
         interface::index(name) == Some(attached.index) && interface::is_held(&self.pins, attached)
     }
@@ -146,6 +170,11 @@ impl std::fmt::Debug for Kernel {
             .field("attached", &self.attached)
             .finish_non_exhaustive()
     }
+}
+
+/// Buckets for new connections: they matter for as long as a bucket takes to fill.
+fn half(sources: NonZeroU32) -> NonZeroU32 {
+    NonZeroU32::new(sources.get() / 2).unwrap_or(sources)
 }
 
 fn counting_program(programs: &mut Ebpf) -> Result<&mut SockOps, Error> {

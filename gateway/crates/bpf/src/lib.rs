@@ -13,13 +13,18 @@ mod interface;
 mod kernel;
 mod limits;
 mod netns;
+mod networks;
 mod object;
 mod pins;
+mod policy;
 mod row;
+mod rows;
 
 pub use counters::{Counters, Refusals};
 pub use error::Error;
 pub use interface::{Hook, Interfaces, Tier};
 pub use kernel::{Kernel, Options};
 pub use limits::{Limit, Limits, QuotaId};
+pub use networks::Networks;
 pub use pins::clean;
+pub use policy::{Policy, PrefixLimit, Rate};

@@ -4,21 +4,27 @@ use std::{
 };
 
 use aya::maps::MapInfo;
-use ebpf_common::{ABI_VERSION, Count, Limit, ListenerKey, Mark, QuotaKey, Refused, names};
+use ebpf_common::{
+    ABI_VERSION, Count, Limit, ListenerKey, Mark, NetworkKey, QuotaKey, Refused, SourceCount, SourceKey,
+    SourceMark, names,
+};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use crate::Error;
 
 /// Pinned maps with the sizes of key and value.
-const MAPS: [(&str, usize, usize); 7] = [
+const MAPS: [(&str, usize, usize); 10] = [
     (names::LIMITS, size_of::<ListenerKey>(), size_of::<Limit>()),
-    (names::LOCAL, size_of::<ListenerKey>(), size_of::<u32>()),
+    (names::NETWORKS, size_of::<u32>() + size_of::<NetworkKey>(), size_of::<u32>()),
+    (names::SOURCES, size_of::<SourceKey>(), size_of::<SourceCount>()),
+    (names::BUCKETS, size_of::<SourceKey>(), size_of::<u64>()),
     (names::COUNTS, size_of::<QuotaKey>(), size_of::<Count>()),
     (names::REFUSED, size_of::<QuotaKey>(), size_of::<Refused>()),
     (names::FILLED, size_of::<u32>(), size_of::<u64>()),
     (names::REASONS, size_of::<u32>(), size_of::<u64>()),
     // The storage's key is a socket's descriptor.
     (names::MARKS, size_of::<i32>(), size_of::<Mark>()),
+    (names::SOURCE_MARKS, size_of::<i32>(), size_of::<SourceMark>()),
 ];
 
 /// The directory of everything that outlives the process: `v<ABI>` in a BPF file system.
@@ -67,6 +73,12 @@ impl Pins {
     /// A pin's path. Names have no dots: a BPF file system keeps those for itself.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
+    }
+
+    /// Most rows that a pinned map may have; `None`: there is no such pin.
+    pub(crate) fn room(&self, name: &str) -> Option<u32> {
+        let path = self.path(name);
+        exists(&path).then(|| MapInfo::from_pin(&path).map(|info| info.max_entries()).ok())?
     }
 
     /// Names of the pins that begin so.

@@ -1,7 +1,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use aya::Pod;
-use ebpf_common::{Count, Limit, ListenerKey, QuotaKey, Refused};
+use ebpf_common::{Count, Limit, ListenerKey, NetworkKey, QuotaKey, Refused};
 
 /// What crosses into the kernel, in aya's terms.
 macro_rules! row {
@@ -36,6 +36,10 @@ row!(
 row!(
     /// What one processor has refused for it.
     RefusedRow(Refused)
+);
+row!(
+    /// A network of a set.
+    Network(NetworkKey)
 );
 
 impl Key {

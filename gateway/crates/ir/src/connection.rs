@@ -111,7 +111,7 @@ pub enum RateUnit {
 }
 
 /// Which address is the source of a connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 pub enum SourceKey {
     /// The other end of the socket: judged when the connection is accepted.
     #[default]

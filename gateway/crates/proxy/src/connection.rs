@@ -56,6 +56,12 @@ impl ConnectionContext {
     pub(crate) async fn drained(&self) {
         self.cohort.drained().await;
     }
+
+    /// Resolves once the connection is to be closed if it waits for a request; otherwise as
+    /// [`ConnectionContext::drained`].
+    pub(crate) async fn dismissed(&self) {
+        self.cohort.dismissed().await;
+    }
 }
 
 /// Serves an accepted connection to its end. `cohort` is the one of its port. A refusal is counted and logged

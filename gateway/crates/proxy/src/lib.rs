@@ -33,3 +33,5 @@ mod worker;
 
 pub use listener::BindError;
 pub use proxy::{ListenerState, Options, Prepared, Proxy};
+pub use slots::{Count, Counted, Foreign, Keeper};
+pub use worker::Pulse;

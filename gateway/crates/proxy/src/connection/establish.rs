@@ -139,7 +139,7 @@ async fn first_bytes(
         }
     };
     let last_call = async {
-        cohort.drained().await;
+        cohort.dismissed().await;
         sleep(LAST_CALL).await;
     };
     tokio::select! {

@@ -4,7 +4,7 @@ use http::StatusCode;
 use ir::{ListenerId, RuleId};
 use prometheus::{Registry, TextEncoder};
 
-use super::{ConfigMetrics, Family, KernelMetrics, KernelReading, Kind, Metrics, TABLE};
+use super::{ConfigMetrics, Family, KernelMetrics, KernelReading, Kind, Metrics, TABLE, WorkerMetrics};
 use crate::refusal::Refusal;
 
 fn listener() -> ListenerId {
@@ -37,8 +37,11 @@ fn every_family_is_in_the_table_and_the_table_is_in_order() {
     let tls = ir::CertifiedKey::from_pem("default/cert", certificate.cert.pem().as_bytes(), key.as_bytes())
         .unwrap();
     config.published(&tls_gateway(tls), 3);
+    WorkerMetrics::new(metrics.registry()).stalled(0, false);
     KernelMetrics::register(metrics.registry(), || KernelReading {
         refused: Vec::new(),
+        unanswered: vec![(listener(), "xdp", 1)],
+        sources_evicted: 1,
         open: vec![(listener(), 1)],
         unread: vec![("fragment", 1)],
         tiers: vec![("eth0".to_owned(), "xdp")],

@@ -21,6 +21,7 @@ mod routing;
 mod rules;
 mod script;
 mod sockets;
+mod succession;
 mod timers;
 mod tls;
 mod trust;
