@@ -12,6 +12,7 @@ use crate::{
     desired::Source,
     executable::Executable,
     handover::{Claim, Control, Legacy},
+    host::Events,
     kernel::KernelHalf,
     lock::Lock,
     log::{self, Said},
@@ -64,6 +65,7 @@ impl Appliance {
         let Origin { executable, legacy, stored } = origin;
         let predecessor = legacy.as_ref().map(|legacy| legacy.predecessor);
         let Inherited { claim, lock, control, admin, sockets } = Inherited::take(&places, legacy)?;
+        let events = Events::open();
         let mut watch = Watch::start(&places.config_dir, &places.runtime_dir)?;
         let (mut source, forgotten) = Source::open(&places.config_dir, &places.state_dir);
         let mut desired = source.again(&mut watch);
@@ -71,6 +73,7 @@ impl Appliance {
         let settings = &desired.config.appliance;
         log::start(settings.log_format);
         privileges.say(settings.kernel.mode);
+        events.say();
         if let Some(forgotten) = forgotten {
             tracing::warn!("{forgotten}");
         }
@@ -109,6 +112,7 @@ impl Appliance {
             overrides,
             source,
             watch,
+            events,
             proxy,
             kernel,
         };

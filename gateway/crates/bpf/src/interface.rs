@@ -141,6 +141,11 @@ impl Attached {
         Err(Error::Interface { name: name.to_owned(), tried })
     }
 
+    /// Ends it, so that the hook is free.
+    pub(crate) fn let_go(&self, pins: &Pins) -> Result<(), Error> {
+        self.pin().map_or(Ok(()), |pin| pins.remove_link(pin))
+    }
+
     /// The pin that holds it.
     pub(crate) fn pin(&self) -> Option<&str> {
         match &self.held {
@@ -217,7 +222,7 @@ impl Site<'_> {
             drop(program.take_link(id)?);
             return Ok(Held::Pin(pin));
         }
-        self.pins.remove(&pin)?;
+        self.pins.remove_link(&pin)?;
         let id = program.attach_to_if_index(self.index, mode)?;
         let link: FdLink = program.take_link(id)?.try_into()?;
         link.pin(self.pins.path(&pin))?;
@@ -233,7 +238,7 @@ impl Site<'_> {
             drop(program.take_link(id)?);
             return Ok(Held::Pin(pin));
         }
-        self.pins.remove(&pin)?;
+        self.pins.remove_link(&pin)?;
         let order = TcAttachOptions::TcxOrder(LinkOrder::default());
         let id = program.attach_with_options(self.name, TcAttachType::Ingress, order)?;
         let link: FdLink = program.take_link(id)?.try_into()?;
@@ -316,7 +321,7 @@ pub(crate) fn addresses() -> BTreeSet<IpAddr> {
 pub(crate) fn remove_others<'a>(pins: &Pins, keep: impl Iterator<Item = &'a Attached>) -> Result<(), Error> {
     let keep: Vec<&str> = keep.filter_map(Attached::pin).collect();
     let others = pins.names(PIN_PREFIX).into_iter().filter(|name| !keep.contains(&name.as_str()));
-    others.into_iter().try_for_each(|name| pins.remove(&name))
+    others.into_iter().try_for_each(|name| pins.remove_link(&name))
 }
 
 /// True if the pin is still there: somebody may have cleaned up by hand.

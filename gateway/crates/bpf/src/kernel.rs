@@ -85,6 +85,15 @@ impl Kernel {
     pub fn attach(&mut self, interfaces: &Interfaces) -> Result<(), Error> {
         self.rows.know(&interface::addresses())?;
         let mut before = std::mem::take(&mut self.attached);
+        // First what is let go of: a bond takes no program while one of its ports has one. An interface that has
+        // another name now keeps what it has.
+        let named: Vec<u32> = interfaces.names.iter().filter_map(|name| interface::index(name)).collect();
+        let is_gone = |attached: &Attached| !named.contains(&attached.index);
+        before
+            .values()
+            .flatten()
+            .filter(|attached| is_gone(attached))
+            .try_for_each(|gone| gone.let_go(&self.pins))?;
         let same_hooks =
             self.wanted.hooks == interfaces.hooks && self.wanted.generic_xdp == interfaces.generic_xdp;
         for name in &interfaces.names {

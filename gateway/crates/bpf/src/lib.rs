@@ -12,6 +12,7 @@ mod error;
 mod interface;
 mod kernel;
 mod limits;
+mod link;
 mod netns;
 mod networks;
 mod object;

@@ -10,7 +10,7 @@ use ebpf_common::{
 };
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
-use crate::Error;
+use crate::{Error, link};
 
 /// Pinned maps with the sizes of key and value.
 const MAPS: [(&str, usize, usize); 10] = [
@@ -93,6 +93,13 @@ impl Pins {
             Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::Pins { path, source }),
             _ => Ok(()),
         }
+    }
+
+    /// Removes a link's pin and ends the link, whoever else holds it.
+    pub(crate) fn remove_link(&self, name: &str) -> Result<(), Error> {
+        // One whose interface has gone is ended already.
+        let _ = link::detach(&self.path(name));
+        self.remove(name)
     }
 
     /// Renames a pin, over one that is there.
