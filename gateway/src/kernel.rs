@@ -110,6 +110,21 @@ impl KernelHalf {
         before != self.line()
     }
 
+    /// True: programs of another map layout still count connections, and [`KernelHalf::carry`] is to be called until
+    /// they do not.
+    pub(crate) fn carries(&self) -> bool {
+        matches!(&self.state, State::AtWork(kernel) if kernel.carries())
+    }
+
+    /// Gives room for connections that have ended meanwhile and were counted by programs of another map layout.
+    pub(crate) fn carry(&mut self) {
+        if let State::AtWork(kernel) = &mut self.state
+            && let Err(error) = kernel.carry()
+        {
+            tracing::error!(%error, "the kernel's limits may be lower than those of the configuration");
+        }
+    }
+
     /// In one line: the tier of each interface, or why there is none.
     pub(crate) fn line(&self) -> String {
         match &self.state {

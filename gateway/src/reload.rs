@@ -44,6 +44,10 @@ pub(crate) use start::Origin;
 /// ports that somebody else had.
 const SLOW_POLL: Duration = Duration::from_secs(30);
 
+/// After an upgrade to another map layout: how long a freed slot may be unknown to the kernel, as long as connections
+/// of before are open.
+const CARRY_POLL: Duration = Duration::from_millis(100);
+
 /// The directories of one appliance.
 #[derive(Debug)]
 pub(crate) struct Places {
@@ -162,7 +166,9 @@ impl Appliance {
         let end = Instant::now() + SLOW_POLL;
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            self.kernel.carry();
+            let pause = if self.kernel.carries() { left.min(CARRY_POLL) } else { left };
+            let timeout = PollTimeout::try_from(pause).unwrap_or(PollTimeout::MAX);
             let mut sources = vec![
                 PollFd::new(self.watch.as_fd(), PollFlags::POLLIN),
                 PollFd::new(signals.as_fd(), PollFlags::POLLIN),

@@ -6,6 +6,7 @@ mod differential;
 mod foreign;
 mod frame;
 mod handshake;
+mod migration;
 mod object;
 mod pinning;
 mod policing;

@@ -1,4 +1,7 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use aya::maps::{HashMap, MapData, PerCpuArray, PerCpuHashMap};
 use ebpf_common::{Answers, EVICTED, QuotaKey, Unread, names};
@@ -18,6 +21,8 @@ pub struct Counters(Arc<Maps>);
 
 struct Maps {
     netns: u64,
+    /// Open connections that another layout's programs count.
+    carried: Mutex<BTreeMap<QuotaId, u64>>,
     counts: HashMap<MapData, Quota, CountRow>,
     refused: PerCpuHashMap<MapData, Quota, RefusedRow>,
     reasons: PerCpuArray<MapData, u64>,
@@ -41,6 +46,7 @@ impl Counters {
     pub(crate) fn open(pins: &Pins, netns: u64) -> Result<Self, Error> {
         Ok(Self(Arc::new(Maps {
             netns,
+            carried: Mutex::default(),
             counts: pinned(pins, names::COUNTS)?.try_into().map_err(failed("open", names::COUNTS))?,
             refused: pinned(pins, names::REFUSED)?.try_into().map_err(failed("open", names::REFUSED))?,
             reasons: pinned(pins, names::REASONS)?.try_into().map_err(failed("open", names::REASONS))?,
@@ -79,13 +85,24 @@ impl Counters {
     /// Open connections of every quota of this network namespace.
     pub fn open_connections(&self) -> Vec<(QuotaId, u64)> {
         let rows = self.0.counts.iter().flatten().filter(|(key, _)| key.0.netns() == self.0.netns);
-        rows.map(|(key, row)| (QuotaId(key.0.id()), row.0.open().max(0).unsigned_abs())).collect()
+        let open = rows.map(|(key, row)| (QuotaId(key.0.id()), row.0.open().max(0).unsigned_abs()));
+        open.map(|(quota, open)| (quota, open + self.carried(quota))).collect()
     }
 
     /// Open connections of one quota; `None`: nobody counts them.
     pub fn open_of(&self, quota: QuotaId) -> Option<u64> {
         let row = self.0.counts.get(&Quota(QuotaKey::new(self.0.netns, quota.0)), 0).ok()?;
-        Some(row.0.open().max(0).unsigned_abs())
+        Some(row.0.open().max(0).unsigned_abs() + self.carried(quota))
+    }
+
+    /// From now on so many more are open than the maps say.
+    pub(crate) fn carry(&self, open: &BTreeMap<QuotaId, u64>) {
+        self.0.carried.lock().unwrap_or_else(PoisonError::into_inner).clone_from(open);
+    }
+
+    fn carried(&self, quota: QuotaId) -> u64 {
+        let carried = self.0.carried.lock().unwrap_or_else(PoisonError::into_inner);
+        carried.get(&quota).copied().unwrap_or(0)
     }
 
     /// Frames that were let through unjudged, by reason: `fragment`, `malformed`, `too_deep`.

@@ -4,7 +4,8 @@ use aya::programs::{CgroupAttachMode, SockOps, links::FdLink};
 
 use crate::{Error, cgroup, error::Cause, pins::Pins};
 
-const PIN: &str = "counting";
+/// The pin of the link.
+pub(crate) const PIN: &str = "counting";
 
 /// A pin that is about to take the other's place.
 const NEXT: &str = "counting_next";

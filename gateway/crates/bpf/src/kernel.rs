@@ -7,6 +7,7 @@ use crate::{
     Error,
     counters::Counters,
     counting,
+    earlier::Earlier,
     interface::{self, Attached, Interfaces, Tier},
     limits::Limits,
     netns,
@@ -40,6 +41,7 @@ pub struct Kernel {
     netns: u64,
     rows: Rows,
     counters: Counters,
+    earlier: Earlier,
     wanted: Interfaces,
     attached: BTreeMap<String, Result<Attached, Error>>,
 }
@@ -68,15 +70,43 @@ impl Kernel {
         for (name, path) in &paths {
             loader.map_pin_path(name, path.as_path());
         }
-        let mut programs = loader.load(&object.bytes).map_err(load_error)?;
+        let programs = loader.load(&object.bytes).map_err(load_error)?;
         let rows = Rows::open(&pins, netns)?;
         let counters = Counters::open(&pins, netns)?;
-        pins.remove_other_versions();
-        counting::attach(counting_program(&mut programs)?, &pins)?;
-        let wanted = Interfaces::default();
-        let mut kernel = Self { programs, pins, netns, rows, counters, wanted, attached: BTreeMap::new() };
-        kernel.attach(&options.interfaces)?;
+        let earlier = Earlier::find(&pins, netns);
+        let (wanted, attached) = (Interfaces::default(), BTreeMap::new());
+        let mut kernel = Self { programs, pins, netns, rows, counters, earlier, wanted, attached };
+        kernel.take_over(&options.interfaces)?;
         Ok(kernel)
+    }
+
+    /// What another layout's programs enforce and count goes over without a gap: the new ones know the same limits
+    /// before they take their places, and what the others go on to count is taken off those. For an instant both count
+    /// who comes, which is too strict and never too lax.
+    fn take_over(&mut self, interfaces: &Interfaces) -> Result<(), Error> {
+        if !self.earlier.is_empty() {
+            self.rows.know(&interface::addresses())?;
+            self.carry()?;
+            self.rows.tighten(&self.earlier.limits())?;
+            self.earlier.hand_over_links(&self.pins);
+        }
+        counting::attach(counting_program(&mut self.programs)?, &self.pins)?;
+        self.attach(interfaces)?;
+        self.earlier.close();
+        self.carry()
+    }
+
+    /// Takes from the limits what another layout's programs still count. To be called again and again as long as
+    /// [`Kernel::carries`] says so.
+    pub fn carry(&mut self) -> Result<(), Error> {
+        let open = self.earlier.open();
+        self.counters.carry(&open);
+        self.rows.carry(open)
+    }
+
+    /// True: connections are open that another layout's programs count.
+    pub fn carries(&self) -> bool {
+        !self.earlier.is_empty()
     }
 
     /// Attaches to the interfaces that are named and not attached to yet, as after a change of the configuration,

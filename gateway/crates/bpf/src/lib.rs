@@ -4,15 +4,16 @@
 //! [`Kernel`] is the whole public face, and speaks of interfaces, addresses and limits. Pins outlive the process:
 //! after a crash the kernel goes on counting and refusing, and the next process takes the same maps over.
 
+mod call;
 mod cgroup;
 mod counters;
 mod counting;
 mod driver;
+mod earlier;
 mod error;
 mod interface;
 mod kernel;
 mod limits;
-mod link;
 mod netns;
 mod networks;
 mod object;

@@ -10,7 +10,7 @@ use ebpf_common::{
 };
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
-use crate::{Error, link};
+use crate::{Error, call, counting, interface};
 
 /// Pinned maps with the sizes of key and value.
 const MAPS: [(&str, usize, usize); 10] = [
@@ -97,8 +97,7 @@ impl Pins {
 
     /// Removes a link's pin and ends the link, whoever else holds it.
     pub(crate) fn remove_link(&self, name: &str) -> Result<(), Error> {
-        // One whose interface has gone is ended already.
-        let _ = link::detach(&self.path(name));
+        end_link(&self.path(name));
         self.remove(name)
     }
 
@@ -108,17 +107,26 @@ impl Pins {
         fs::rename(self.path(from), &path).map_err(|source| Error::Pins { path, source })
     }
 
-    /// Ends what other versions have left. Their programs hold hooks that have room for one.
-    pub(crate) fn remove_other_versions(&self) {
-        for directory in versions(&self.base).filter(|directory| *directory != self.directory) {
-            tracing::info!(directory = %directory.display(), "removing the pins of another version");
-            remove_directory(&directory);
+    /// The directories of other versions.
+    pub(crate) fn other_versions(&self) -> impl Iterator<Item = PathBuf> {
+        versions(&self.base).filter(|directory| *directory != self.directory)
+    }
+
+    /// Moves the links on interfaces here from another version's directory.
+    pub(crate) fn take_links(&self, directory: &Path) {
+        let names = entries(directory).into_iter().filter(|name| name.starts_with(interface::PIN_PREFIX));
+        for name in names {
+            let (from, to) = (directory.join(&name), self.path(&name));
+            // Its place is taken where an earlier take-over ended half-way.
+            if exists(&to) || fs::rename(&from, &to).is_err() {
+                end_link(&from);
+            }
         }
     }
 
-    /// Ends everything.
+    /// Ends everything, what other versions have left too.
     pub(crate) fn remove_all(self) {
-        remove_directory(&self.directory);
+        versions(&self.base).for_each(|directory| remove_directory(&directory));
     }
 }
 
@@ -151,8 +159,18 @@ fn entries(directory: &Path) -> Vec<String> {
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
-fn remove_directory(directory: &Path) {
+/// Ends what a version has left: links at once, and then all pins.
+pub(crate) fn remove_directory(directory: &Path) {
+    let is_link = |name: &String| name.starts_with(interface::PIN_PREFIX) || name.starts_with(counting::PIN);
+    for name in entries(directory).into_iter().filter(is_link) {
+        end_link(&directory.join(name));
+    }
     if let Err(error) = fs::remove_dir_all(directory) {
         tracing::warn!(directory = %directory.display(), %error, "cannot remove pins; the kernel goes on with them");
     }
+}
+
+fn end_link(path: &Path) {
+    // One whose interface has gone is ended already.
+    let _ = call::detach(path);
 }

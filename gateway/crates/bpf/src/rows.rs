@@ -1,4 +1,7 @@
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use aya::{
     maps::{
@@ -30,6 +33,8 @@ pub(crate) struct Rows {
     addresses: BTreeSet<IpAddr>,
     /// What is in force; `None`: whatever an earlier process has left.
     wanted: Option<Limits>,
+    /// Open connections that another layout's programs count, and that these know nothing of.
+    carried: BTreeMap<QuotaId, u64>,
     limits: HashMap<MapData, Key, LimitRow>,
     networks: LpmTrie<MapData, Network, u32>,
     counts: HashMap<MapData, Quota, CountRow>,
@@ -44,6 +49,7 @@ impl Rows {
             netns,
             addresses: BTreeSet::new(),
             wanted: None,
+            carried: BTreeMap::new(),
             limits: pinned(pins, names::LIMITS)?.try_into().map_err(failed("open", names::LIMITS))?,
             networks: pinned(pins, names::NETWORKS)?.try_into().map_err(failed("open", names::NETWORKS))?,
             counts: pinned(pins, names::COUNTS)?.try_into().map_err(failed("open", names::COUNTS))?,
@@ -123,6 +129,15 @@ impl Rows {
         Ok(())
     }
 
+    /// From now on so many connections are open that the programs do not count.
+    pub(crate) fn carry(&mut self, open: BTreeMap<QuotaId, u64>) -> Result<(), Error> {
+        if self.carried != open {
+            self.carried = open;
+            self.settle()?;
+        }
+        Ok(())
+    }
+
     /// Makes the rows those of what is wanted, no more and no others.
     fn settle(&mut self) -> Result<(), Error> {
         let Some(limits) = self.wanted.take() else { return Ok(()) };
@@ -156,7 +171,8 @@ impl Rows {
 
     fn row(&self, limit: &Limit) -> ebpf_common::Limit {
         let Limit { quota, most, policy } = limit;
-        let row = ebpf_common::Limit::new(quota.0, *most);
+        let carried = self.carried.get(quota).copied().unwrap_or(0);
+        let row = ebpf_common::Limit::new(quota.0, most.map(|most| most.saturating_sub(carried)));
         match policy {
             // Apart from the same quota's of another namespace.
             Some(policy) => row.with_policy(policy.row((quota.0 ^ self.netns.rotate_left(32)).max(1))),

@@ -1,0 +1,164 @@
+use std::{collections::BTreeMap, net::IpAddr, net::SocketAddr, path::PathBuf};
+
+use ebpf_common::names;
+
+use crate::{
+    call::RawMap,
+    counting,
+    limits::{Limit, Limits, QuotaId},
+    pins::{self, Pins},
+};
+
+/// What a gateway of another map layout has left pinned and goes on to count: connections that were open when this one
+/// took its place. Its program takes each off its own map when it ends, and counts no new one.
+///
+/// Read are the parts that every layout from version 2 on has in the same places: see `ebpf_common::ABI_VERSION`.
+#[derive(Debug)]
+pub(crate) struct Earlier {
+    netns: u64,
+    layouts: Vec<Layout>,
+}
+
+#[derive(Debug)]
+struct Layout {
+    directory: PathBuf,
+    limits: RawMap,
+    counts: RawMap,
+}
+
+/// Sizes that no layout changes: `ListenerKey`, and what of `Limit` and `Count` is read here.
+const LISTENER: usize = 32;
+const QUOTA: usize = 16;
+const LIMIT: usize = 16;
+const COUNT: usize = 16;
+
+impl Earlier {
+    /// Finds them, and removes what counts nothing.
+    pub(crate) fn find(pins: &Pins, netns: u64) -> Self {
+        let mut layouts = Vec::new();
+        for directory in pins.other_versions() {
+            let is_counting = pins::exists(&directory.join(counting::PIN));
+            let limits = RawMap::open(&directory.join(names::LIMITS), LISTENER, LIMIT);
+            let counts = RawMap::open(&directory.join(names::COUNTS), QUOTA, COUNT);
+            match (limits, counts, is_counting) {
+                (Some(limits), Some(counts), true) => layouts.push(Layout { directory, limits, counts }),
+                _ => {
+                    tracing::info!(directory = %directory.display(), "removing pins of another layout, which count nothing");
+                    pins::remove_directory(&directory);
+                }
+            }
+        }
+        Self { netns, layouts }
+    }
+
+    /// True: there is nothing, or no more.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.layouts.is_empty()
+    }
+
+    /// Takes over the links on interfaces, for programs to be replaced under them without a gap.
+    pub(crate) fn hand_over_links(&self, pins: &Pins) {
+        for layout in &self.layouts {
+            pins.take_links(&layout.directory);
+        }
+    }
+
+    /// The limits that its programs enforce.
+    pub(crate) fn limits(&self) -> Limits {
+        let mut limits = Limits::new();
+        for (key, value) in self.layouts.iter().flat_map(|layout| layout.limits.rows().unwrap_or_default()) {
+            let (Some((netns, address)), Some(quota), Some(most)) =
+                (listener(&key), number(&value, 0), number(&value, 8))
+            else {
+                continue;
+            };
+            if netns == self.netns {
+                let most = (most != u64::MAX).then_some(most);
+                limits.insert(address, Limit { quota: QuotaId(quota), most, policy: None });
+            }
+        }
+        limits
+    }
+
+    /// Lets its program count no new connection: without limits it knows no listener.
+    pub(crate) fn close(&self) {
+        for layout in &self.layouts {
+            if let Err(error) = layout.limits.clear() {
+                tracing::warn!(directory = %layout.directory.display(), %error, "connections are counted twice");
+            }
+        }
+    }
+
+    /// Connections that it still counts. What has none left is removed.
+    pub(crate) fn open(&mut self) -> BTreeMap<QuotaId, u64> {
+        let mut open = BTreeMap::new();
+        self.layouts.retain(|layout| {
+            let counted = layout.open();
+            let is_left = counted.iter().any(|(_, _, count)| *count > 0);
+            if !is_left {
+                tracing::info!(directory = %layout.directory.display(), "no connection of the other layout is left");
+                pins::remove_directory(&layout.directory);
+            }
+            for (netns, quota, count) in counted {
+                if netns == self.netns && count > 0 {
+                    *open.entry(quota).or_default() += count;
+                }
+            }
+            is_left
+        });
+        open
+    }
+}
+
+impl Layout {
+    /// Network namespace, quota, connections.
+    fn open(&self) -> Vec<(u64, QuotaId, u64)> {
+        let rows = self.counts.rows().unwrap_or_default();
+        let row = |(key, value): (Vec<u8>, Vec<u8>)| {
+            let open = number(&value, 0)?.cast_signed().max(0).unsigned_abs();
+            Some((number(&key, 0)?, QuotaId(number(&key, 8)?), open))
+        };
+        rows.into_iter().filter_map(row).collect()
+    }
+}
+
+/// A word of a row, as this machine writes it.
+fn number(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+/// A listening socket's namespace and address: `ebpf_common::ListenerKey`.
+fn listener(key: &[u8]) -> Option<(u64, SocketAddr)> {
+    let address: [u8; 16] = *key.get(8..)?.first_chunk()?;
+    let port = u16::from_be_bytes(*key.get(24..)?.first_chunk()?);
+    Some((number(key, 0)?, SocketAddr::new(IpAddr::from(address).to_canonical(), port)))
+}
+
+#[cfg(test)]
+mod tests {
+    use ebpf_common::{Count, ListenerKey, QuotaKey};
+
+    use super::*;
+
+    #[test]
+    fn this_version_has_in_place_what_a_later_one_will_read() {
+        assert_eq!((size_of::<ListenerKey>(), size_of::<QuotaKey>()), (LISTENER, QUOTA));
+        assert!(size_of::<Count>() >= COUNT && size_of::<ebpf_common::Limit>() >= LIMIT);
+        let bytes = |row: &ebpf_common::Limit| {
+            // SAFETY: integers only, padding explicit.
+            unsafe { std::slice::from_raw_parts(std::ptr::from_ref(row).cast::<u8>(), LIMIT) }.to_vec()
+        };
+        let limit = bytes(&ebpf_common::Limit::new(7, Some(9)));
+        assert_eq!((number(&limit, 0), number(&limit, 8)), (Some(7), Some(9)));
+        let unlimited = bytes(&ebpf_common::Limit::new(7, None));
+        assert_eq!(number(&unlimited, 8), Some(u64::MAX));
+        assert_eq!(ebpf_common::COUNT_OPEN_OFFSET, 0);
+        for text in ["192.0.2.7:80", "[2001:db8::7]:65535", "0.0.0.0:443"] {
+            let address: SocketAddr = text.parse().expect("an address");
+            let key = crate::row::Key::new(3, address).0;
+            // SAFETY: likewise.
+            let key = unsafe { std::slice::from_raw_parts((&raw const key).cast::<u8>(), LISTENER) };
+            assert_eq!(listener(key), Some((3, address)));
+        }
+    }
+}
