@@ -16,4 +16,5 @@ mod refusing;
 mod reset;
 mod site;
 mod tap;
+mod upkeep;
 mod verdict;

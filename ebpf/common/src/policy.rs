@@ -87,6 +87,11 @@ impl Policy {
         self.networks
     }
 
+    /// Tells its sources from those of other listeners; 0: it has none.
+    pub const fn owner(&self) -> u64 {
+        self.owner
+    }
+
     /// True: connections are counted by source or network.
     #[inline(always)]
     pub const fn counts(&self) -> bool {
@@ -243,6 +248,21 @@ impl SourceKey {
     pub const fn new(owner: u64, address: [u8; 16], bits: u8) -> Self {
         Self { owner, address: Address::new(address).truncated(bits), bits, padding: [0; 7] }
     }
+
+    /// The [`Policy`] that asks for it.
+    pub const fn owner(&self) -> u64 {
+        self.owner
+    }
+
+    /// The address, or the network's, IPv4 in IPv6's form.
+    pub const fn address(&self) -> [u8; 16] {
+        self.address.bytes()
+    }
+
+    /// Bits of the address that count.
+    pub const fn bits(&self) -> u8 {
+        self.bits
+    }
 }
 
 /// A source's or network's open connections. Written by the kernel half only.
@@ -269,6 +289,12 @@ impl SourceCount {
     #[inline(always)]
     pub const fn open(&self) -> i64 {
         self.open
+    }
+
+    /// The same row with another number of connections.
+    #[must_use]
+    pub const fn with_open(self, open: i64) -> Self {
+        Self { open, ..self }
     }
 
     /// When the row was made.

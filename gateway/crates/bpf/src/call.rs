@@ -97,6 +97,16 @@ impl RawMap {
         Ok(rows)
     }
 
+    /// How many rows there are.
+    pub(crate) fn len(&self) -> io::Result<usize> {
+        let (mut count, mut key) = (0, None);
+        while let Some(next) = self.next(key.as_deref())? {
+            count += 1;
+            key = Some(next);
+        }
+        Ok(count)
+    }
+
     /// Removes every row.
     pub(crate) fn clear(&self) -> io::Result<()> {
         for key in self.keys()? {
@@ -110,13 +120,18 @@ impl RawMap {
 
     fn keys(&self) -> io::Result<Vec<Vec<u8>>> {
         let mut keys: Vec<Vec<u8>> = Vec::new();
-        loop {
-            let mut next = vec![0; self.key];
-            match self.call(Command::NextKey, keys.last().map(Vec::as_slice), next.as_mut_ptr()) {
-                Ok(()) => keys.push(next),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(keys),
-                Err(error) => return Err(error),
-            }
+        while let Some(next) = self.next(keys.last().map(Vec::as_slice))? {
+            keys.push(next);
+        }
+        Ok(keys)
+    }
+
+    fn next(&self, key: Option<&[u8]>) -> io::Result<Option<Vec<u8>>> {
+        let mut next = vec![0; self.key];
+        match self.call(Command::NextKey, key, next.as_mut_ptr()) {
+            Ok(()) => Ok(Some(next)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
     }
 

@@ -1,10 +1,15 @@
-use std::{collections::BTreeMap, net::IpAddr, net::SocketAddr, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+};
 
 use ebpf_common::names;
 
 use crate::{
     call::RawMap,
     counting,
+    inspection::{CountLine, LimitLine},
     limits::{Limit, Limits, QuotaId},
     pins::{self, Pins},
 };
@@ -19,8 +24,9 @@ pub(crate) struct Earlier {
     layouts: Vec<Layout>,
 }
 
+/// What limits and counts of one version's pins say, whatever else it has.
 #[derive(Debug)]
-struct Layout {
+pub(crate) struct Layout {
     directory: PathBuf,
     limits: RawMap,
     counts: RawMap,
@@ -38,11 +44,9 @@ impl Earlier {
         let mut layouts = Vec::new();
         for directory in pins.other_versions() {
             let is_counting = pins::exists(&directory.join(counting::PIN));
-            let limits = RawMap::open(&directory.join(names::LIMITS), LISTENER, LIMIT);
-            let counts = RawMap::open(&directory.join(names::COUNTS), QUOTA, COUNT);
-            match (limits, counts, is_counting) {
-                (Some(limits), Some(counts), true) => layouts.push(Layout { directory, limits, counts }),
-                _ => {
+            match Layout::open(&directory).filter(|_| is_counting) {
+                Some(layout) => layouts.push(layout),
+                None => {
                     tracing::info!(directory = %directory.display(), "removing pins of another layout, which count nothing");
                     pins::remove_directory(&directory);
                 }
@@ -65,44 +69,28 @@ impl Earlier {
 
     /// The limits that its programs enforce.
     pub(crate) fn limits(&self) -> Limits {
-        let mut limits = Limits::new();
-        for (key, value) in self.layouts.iter().flat_map(|layout| layout.limits.rows().unwrap_or_default()) {
-            let (Some((netns, address)), Some(quota), Some(most)) =
-                (listener(&key), number(&value, 0), number(&value, 8))
-            else {
-                continue;
-            };
-            if netns == self.netns {
-                let most = (most != u64::MAX).then_some(most);
-                limits.insert(address, Limit { quota: QuotaId(quota), most, policy: None });
-            }
-        }
-        limits
+        let rows = self.layouts.iter().flat_map(Layout::limits).filter(|row| row.netns == self.netns);
+        let limit = |row: LimitLine| (row.address, Limit { quota: row.quota, most: row.most, policy: None });
+        rows.map(limit).collect()
     }
 
     /// Lets its program count no new connection: without limits it knows no listener.
     pub(crate) fn close(&self) {
-        for layout in &self.layouts {
-            if let Err(error) = layout.limits.clear() {
-                tracing::warn!(directory = %layout.directory.display(), %error, "connections are counted twice");
-            }
-        }
+        self.layouts.iter().for_each(Layout::close);
     }
 
     /// Connections that it still counts. What has none left is removed.
     pub(crate) fn open(&mut self) -> BTreeMap<QuotaId, u64> {
         let mut open = BTreeMap::new();
         self.layouts.retain(|layout| {
-            let counted = layout.open();
-            let is_left = counted.iter().any(|(_, _, count)| *count > 0);
+            let counted = layout.counts();
+            let is_left = counted.iter().any(|row| row.open > 0);
             if !is_left {
                 tracing::info!(directory = %layout.directory.display(), "no connection of the other layout is left");
                 pins::remove_directory(&layout.directory);
             }
-            for (netns, quota, count) in counted {
-                if netns == self.netns && count > 0 {
-                    *open.entry(quota).or_default() += count;
-                }
+            for row in counted.iter().filter(|row| row.netns == self.netns && row.open > 0) {
+                *open.entry(row.quota).or_default() += row.open;
             }
             is_left
         });
@@ -111,14 +99,39 @@ impl Earlier {
 }
 
 impl Layout {
-    /// Network namespace, quota, connections.
-    fn open(&self) -> Vec<(u64, QuotaId, u64)> {
-        let rows = self.counts.rows().unwrap_or_default();
+    /// `None`: it has no such maps, or none of the sizes that every version has.
+    pub(crate) fn open(directory: &Path) -> Option<Self> {
+        Some(Self {
+            directory: directory.to_owned(),
+            limits: RawMap::open(&directory.join(names::LIMITS), LISTENER, LIMIT)?,
+            counts: RawMap::open(&directory.join(names::COUNTS), QUOTA, COUNT)?,
+        })
+    }
+
+    /// What listening sockets may have, in every namespace.
+    pub(crate) fn limits(&self) -> Vec<LimitLine> {
+        let row = |(key, value): (Vec<u8>, Vec<u8>)| {
+            let (netns, address) = listener(&key)?;
+            let most = number(&value, 8).filter(|most| *most != u64::MAX);
+            Some(LimitLine { netns, address, quota: QuotaId(number(&value, 0)?), most })
+        };
+        self.limits.rows().unwrap_or_default().into_iter().filter_map(row).collect()
+    }
+
+    /// What is open, in every namespace.
+    pub(crate) fn counts(&self) -> Vec<CountLine> {
         let row = |(key, value): (Vec<u8>, Vec<u8>)| {
             let open = number(&value, 0)?.cast_signed().max(0).unsigned_abs();
-            Some((number(&key, 0)?, QuotaId(number(&key, 8)?), open))
+            Some(CountLine { netns: number(&key, 0)?, quota: QuotaId(number(&key, 8)?), open })
         };
-        rows.into_iter().filter_map(row).collect()
+        self.counts.rows().unwrap_or_default().into_iter().filter_map(row).collect()
+    }
+
+    /// Lets its programs know no listener: they count no new connection and refuse none.
+    pub(crate) fn close(&self) {
+        if let Err(error) = self.limits.clear() {
+            tracing::warn!(directory = %self.directory.display(), %error, "cannot empty the limits of these pins");
+        }
     }
 }
 

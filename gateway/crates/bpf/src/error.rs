@@ -64,6 +64,17 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// Pins cannot be looked at.
+    #[error(
+        "cannot look at {path}: {}; it takes root, or the gateway's user with CAP_BPF and CAP_NET_ADMIN",
+        chain(source.as_ref())
+    )]
+    Unreadable {
+        /// The directory or pin.
+        path: PathBuf,
+        /// Why.
+        source: Cause,
+    },
     /// A pinned map is not what its name says.
     #[error(
         "the pinned map {path} has another layout: it is not ours, or damaged; stop the gateway and remove it"
@@ -85,6 +96,12 @@ pub enum Error {
     /// A namespace without a cookie.
     #[error("the network namespace has no cookie: {source}; it needs Linux 5.14")]
     Netns {
+        /// Why.
+        source: io::Error,
+    },
+    /// The kernel's table of sockets cannot be read.
+    #[error("cannot read the kernel's table of sockets: {source}; is procfs mounted?")]
+    Sockets {
         /// Why.
         source: io::Error,
     },

@@ -10,7 +10,12 @@ use aya::{
     sys::SyscallError,
 };
 use ebpf_common::names;
-use nix::{ifaddrs::getifaddrs, libc, net::if_::InterfaceFlags, net::if_::if_nametoindex};
+use nix::{
+    ifaddrs::getifaddrs,
+    libc,
+    net::if_::InterfaceFlags,
+    net::if_::{if_indextoname, if_nametoindex},
+};
 
 use crate::{
     Error, driver,
@@ -300,6 +305,11 @@ fn once(loaded: Result<(), ProgramError>) -> Result<(), ProgramError> {
 /// The interface's index; `None`: there is none of that name.
 pub(crate) fn index(name: &str) -> Option<u32> {
     if_nametoindex(name).ok()
+}
+
+/// The name of the interface of that index; `None`: there is none.
+pub(crate) fn name_of(index: u32) -> Option<String> {
+    if_indextoname(index).ok()?.into_string().ok()
 }
 
 fn is_loopback(name: &str) -> bool {

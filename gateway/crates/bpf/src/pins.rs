@@ -8,9 +8,12 @@ use ebpf_common::{
     ABI_VERSION, Count, Limit, ListenerKey, Mark, NetworkKey, QuotaKey, Refused, SourceCount, SourceKey,
     SourceMark, names,
 };
-use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+use nix::{
+    errno::Errno,
+    sys::statfs::{BPF_FS_MAGIC, statfs},
+};
 
-use crate::{Error, call, counting, interface};
+use crate::{Error, call, counting, error::Cause, interface};
 
 /// Pinned maps with the sizes of key and value.
 const MAPS: [(&str, usize, usize); 10] = [
@@ -63,6 +66,50 @@ impl Pins {
             }
         }
         Ok(())
+    }
+
+    /// Those of every version that are there. Fails where this process may not look.
+    pub(crate) fn all(base: &Path) -> Result<Vec<(u32, Self)>, Error> {
+        let unreadable = |source| Error::Unreadable { path: base.to_owned(), source };
+        match statfs(base) {
+            Ok(file_system) if file_system.filesystem_type() == BPF_FS_MAGIC => {}
+            Err(error) if error != Errno::ENOENT => return Err(unreadable(error.into())),
+            _ => return Err(Error::NotBpffs { path: base.to_owned() }),
+        }
+        fs::read_dir(base).map_err(|error| unreadable(error.into()))?;
+        let pins = |directory: PathBuf| {
+            let version = directory.file_name()?.to_str()?.strip_prefix('v')?.parse().ok()?;
+            Some((version, Self { base: base.to_owned(), directory }))
+        };
+        let mut all: Vec<(u32, Self)> = versions(base).filter_map(pins).collect();
+        all.sort_by_key(|(version, _)| *version);
+        Ok(all)
+    }
+
+    /// Names of all pins, sorted. Fails where this process may not look.
+    pub(crate) fn listed(&self) -> Result<Vec<String>, Error> {
+        fs::read_dir(&self.directory)
+            .map_err(|error| Error::Unreadable { path: self.directory.clone(), source: error.into() })?;
+        let mut names = entries(&self.directory);
+        names.sort();
+        Ok(names)
+    }
+
+    /// A pin cannot be looked at.
+    pub(crate) fn unreadable(&self, name: &str, source: Cause) -> Error {
+        Error::Unreadable { path: self.path(name), source }
+    }
+
+    /// Where the pins are.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Ends what is pinned here: links at once, and then all pins.
+    pub(crate) fn remove_directory(&self) -> Result<(), Error> {
+        end_links(&self.directory);
+        let removed = fs::remove_dir_all(&self.directory);
+        removed.map_err(|source| Error::Pins { path: self.directory.clone(), source })
     }
 
     /// Each pinned map's name, and sizes of key and value.
@@ -161,12 +208,16 @@ fn entries(directory: &Path) -> Vec<String> {
 
 /// Ends what a version has left: links at once, and then all pins.
 pub(crate) fn remove_directory(directory: &Path) {
+    end_links(directory);
+    if let Err(error) = fs::remove_dir_all(directory) {
+        tracing::warn!(directory = %directory.display(), %error, "cannot remove pins; the kernel goes on with them");
+    }
+}
+
+fn end_links(directory: &Path) {
     let is_link = |name: &String| name.starts_with(interface::PIN_PREFIX) || name.starts_with(counting::PIN);
     for name in entries(directory).into_iter().filter(is_link) {
         end_link(&directory.join(name));
-    }
-    if let Err(error) = fs::remove_dir_all(directory) {
-        tracing::warn!(directory = %directory.display(), %error, "cannot remove pins; the kernel goes on with them");
     }
 }
 

@@ -1,7 +1,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use aya::Pod;
-use ebpf_common::{Count, Limit, ListenerKey, NetworkKey, QuotaKey, Refused};
+use ebpf_common::{Count, Limit, ListenerKey, NetworkKey, QuotaKey, Refused, SourceCount, SourceKey};
 
 /// What crosses into the kernel, in aya's terms.
 macro_rules! row {
@@ -36,6 +36,14 @@ row!(
 row!(
     /// What one processor has refused for it.
     RefusedRow(Refused)
+);
+row!(
+    /// A source or network that is counted.
+    Source(SourceKey)
+);
+row!(
+    /// Its open connections.
+    SourceRow(SourceCount)
 );
 row!(
     /// A network of a set.
