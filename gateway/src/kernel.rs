@@ -103,6 +103,7 @@ impl KernelHalf {
     /// others than before.
     pub(crate) fn look_again(&mut self) -> bool {
         let before = self.line();
+        self.notice_its_end();
         if let State::AtWork(kernel) = &mut self.state {
             attach(kernel, &self.settings, &self.listening);
             self.settled();
@@ -171,6 +172,18 @@ impl KernelHalf {
     pub(crate) fn stop(self) {
         if let State::AtWork(kernel) = self.state {
             kernel.detach();
+        }
+    }
+
+    /// Somebody has ended it (`gateway ebpf detach --force`): its counts stand still, and nothing may be refused by
+    /// them.
+    fn notice_its_end(&mut self) {
+        if matches!(&self.state, State::AtWork(kernel) if !kernel.is_counting()) {
+            let why = "its pins were removed; it is back with the next start".to_owned();
+            if let State::AtWork(kernel) = std::mem::replace(&mut self.state, State::Accept(why)) {
+                kernel.detach();
+            }
+            self.settled();
         }
     }
 

@@ -334,7 +334,8 @@ fn ask_for_upgrade(place: &Place) -> (String, String) {
     (text(&output.stdout), text(&output.stderr))
 }
 
-fn binary() -> PathBuf {
+/// The built gateway: `GATEWAY_BIN`, else the one of this checkout.
+pub fn binary() -> PathBuf {
     std::env::var_os("GATEWAY_BIN").map_or_else(built, PathBuf::from)
 }
 

@@ -2,7 +2,11 @@ use std::{fs::File, path::Path};
 
 use aya::programs::{CgroupAttachMode, SockOps, links::FdLink};
 
-use crate::{Error, cgroup, error::Cause, pins::Pins};
+use crate::{
+    Error, cgroup,
+    error::Cause,
+    pins::{self, Pins},
+};
 
 /// The pin of the link.
 pub(crate) const PIN: &str = "counting";
@@ -19,6 +23,11 @@ pub(crate) fn attach(program: &mut SockOps, pins: &Pins) -> Result<(), Error> {
     pins.remove(NEXT)?;
     link.pin(pins.path(NEXT)).map_err(|error| failed(error.into()))?;
     pins.rename(NEXT, PIN)
+}
+
+/// True: the link is there.
+pub(crate) fn is_pinned(pins: &Pins) -> bool {
+    pins::exists(&pins.path(PIN))
 }
 
 fn link(program: &mut SockOps, root: &Path) -> Result<FdLink, Cause> {

@@ -142,6 +142,11 @@ impl Kernel {
         interface::remove_others(&self.pins, self.attached.values().flatten())
     }
 
+    /// False: somebody has removed what counts connections, so that counts are not to be believed any more.
+    pub fn is_counting(&self) -> bool {
+        counting::is_pinned(&self.pins)
+    }
+
     /// What enforces limits on each named interface, or why nothing does.
     pub fn tiers(&self) -> impl Iterator<Item = (&str, Result<Tier, &Error>)> {
         self.attached
