@@ -2,6 +2,7 @@
 //! on the host, and programs at work between two network namespaces.
 
 mod counting;
+mod degraded;
 mod differential;
 mod foreign;
 mod frame;

@@ -3,6 +3,7 @@
 //! Environment: `GATEWAY_BIN`, `ECHO_BIN` and `GATEWAY_BPF_DIR` name what `cargo xtask test` has built.
 
 mod cafe;
+mod degraded;
 mod ebpf;
 mod host;
 mod kernel;

@@ -31,6 +31,8 @@ pub struct Launch {
     pub unit: PathBuf,
     /// Directories that the user owns and may write to: state and runtime directory.
     pub own: Vec<PathBuf>,
+    /// What the program is not to find: file systems are unmounted, other directories covered.
+    pub hidden: Vec<PathBuf>,
     /// The executable; it and `bpf` beside it appear where the unit has them installed.
     pub program: PathBuf,
     /// Its arguments.

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 use nix::{
     libc,
-    mount::{MsFlags, mount},
+    mount::{MntFlags, MsFlags, mount, umount2},
     sched::{CloneFlags, unshare},
 };
 
@@ -24,6 +24,7 @@ pub(super) fn enter(service: &Service, launch: &Launch) -> Result<PathBuf> {
     for directory in &launch.own {
         bind(directory, directory)?;
     }
+    launch.hidden.iter().try_for_each(|path| hide(path))?;
     if let Some(options) = proc_options(service) {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
         mount(Some("proc"), "/proc", Some("proc"), flags, Some(&*options)).context("cannot narrow /proc")?;
@@ -59,6 +60,19 @@ fn install(service: &Service, launch: &Launch) -> Result<PathBuf> {
         bind(&opened(&objects), &place)?;
     }
     Ok(installed)
+}
+
+/// Unmounts what is mounted there, also twice; covers what is not.
+fn hide(path: &Path) -> Result<()> {
+    let mut mounts = 0;
+    while umount2(path, MntFlags::MNT_DETACH).is_ok() {
+        mounts += 1;
+    }
+    if mounts == 0 {
+        mount(Some("hidden"), path, Some("tmpfs"), MsFlags::empty(), Some("mode=0755"))
+            .with_context(|| format!("cannot hide {}", path.display()))?;
+    }
+    Ok(())
 }
 
 /// A path to an open file, whatever covers its own.

@@ -1,5 +1,8 @@
 use std::{io, path::PathBuf};
 
+use aya::{maps::MapError, programs::ProgramError, sys::SyscallError};
+use nix::errno::Errno;
+
 /// What went wrong below; aya's errors, whose types stay inside.
 pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -13,6 +16,19 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         }
     }
     text
+}
+
+/// Likewise, without the middle of the verifier's log, which may be thousands of lines.
+pub(crate) fn brief(error: &(dyn std::error::Error + 'static)) -> String {
+    let error = chain(error);
+    let mut lines = error.lines();
+    let first: String = lines.next().unwrap_or_default().chars().take(200).collect();
+    let last: Vec<&str> = lines.clone().rev().filter(|line| !line.is_empty()).take(5).collect();
+    if lines.next().is_none() {
+        first
+    } else {
+        format!("{first} ... {}", last.into_iter().rev().collect::<Vec<_>>().join(" | "))
+    }
 }
 
 /// Why the kernel half, or one interface of it, does not work. Each names the likely cause.
@@ -87,7 +103,7 @@ pub enum Error {
     #[error(
         "the kernel does not take the BPF programs: {}; it needs Linux 5.15, and CAP_BPF, CAP_NET_ADMIN and \
          CAP_PERFMON",
-        chain(source.as_ref())
+        brief(source.as_ref())
     )]
     Load {
         /// Why, the verifier's log included.
@@ -147,9 +163,62 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// In a word, as the metrics' label `reason` has it.
+    pub fn reason(&self) -> &'static str {
+        if self.is(Errno::EPERM) {
+            return "not_permitted";
+        }
+        match self {
+            Self::NoObject { .. } | Self::Object { .. } | Self::Abi { .. } => "no_programs",
+            Self::NotBpffs { .. } => "no_bpffs",
+            Self::Pins { .. } | Self::Unreadable { .. } | Self::Layout { .. } => "pins",
+            Self::Load { .. } => "not_loaded",
+            Self::Netns { .. } => "no_netns_cookie",
+            Self::NoCgroup => "no_cgroup2",
+            Self::Counting { .. } => "not_counting",
+            Self::NoInterface { .. } => "no_interface",
+            Self::Interface { .. } => "no_hook",
+            Self::Map { .. } if self.is(Errno::E2BIG) || self.is(Errno::ENOSPC) => "map_full",
+            Self::Map { .. } | Self::Sockets { .. } => "map",
+        }
+    }
+
+    /// True: that is what the kernel has answered.
+    fn is(&self, errno: Errno) -> bool {
+        let first: &(dyn std::error::Error + 'static) = self;
+        let mut causes = std::iter::successors(Some(first), |error| error.source());
+        causes.any(|error| code(error) == Some(errno as i32))
+    }
+}
+
+/// The kernel's answer in an error of the standard library or of aya.
+pub(crate) fn code(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
+    let of = |error: &io::Error| error.raw_os_error();
+    error.downcast_ref::<io::Error>().and_then(of).or_else(|| match error.downcast_ref() {
+        Some(ProgramError::SyscallError(SyscallError { io_error, .. })) => of(io_error),
+        _ => match error.downcast_ref() {
+            Some(MapError::SyscallError(SyscallError { io_error, .. })) => of(io_error),
+            Some(MapError::CreateError { io_error, .. }) => of(io_error),
+            _ => None,
+        },
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_kernel_has_answered_is_the_reason() {
+        let answered = |errno: Errno| io::Error::from_raw_os_error(errno as i32);
+        let map = |errno| Error::Map { action: "write", map: "LIMITS", source: answered(errno).into() };
+        assert_eq!(map(Errno::E2BIG).reason(), "map_full");
+        assert_eq!(map(Errno::EINVAL).reason(), "map");
+        let create = MapError::CreateError { name: "LIMITS".to_owned(), io_error: answered(Errno::EPERM) };
+        assert_eq!(Error::Load { source: create.into() }.reason(), "not_permitted");
+        assert_eq!(Error::NoCgroup.reason(), "no_cgroup2");
+    }
 
     #[test]
     fn a_cause_is_told_once() {

@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, fmt, io, net::IpAddr};
+use std::{collections::BTreeSet, fmt, net::IpAddr};
 
 use aya::{
     Ebpf,
@@ -7,7 +7,6 @@ use aya::{
         links::{FdLink, PinnedLink},
         tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle},
     },
-    sys::SyscallError,
 };
 use ebpf_common::names;
 use nix::{
@@ -19,7 +18,7 @@ use nix::{
 
 use crate::{
     Error, driver,
-    error::{Cause, chain},
+    error::{Cause, brief, code},
     pins::{self, Pins},
 };
 
@@ -68,6 +67,18 @@ impl Tier {
     }
 }
 
+impl Tier {
+    /// That it does not work, as the metrics' label `reason` has it.
+    const fn lack(self) -> &'static str {
+        match self {
+            Self::XdpNative => "no_native_xdp",
+            Self::XdpGeneric => "no_generic_xdp",
+            Self::Tcx => "no_tcx",
+            Self::Clsact => "no_clsact",
+        }
+    }
+}
+
 impl fmt::Display for Tier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -90,6 +101,8 @@ pub(crate) struct Attached {
     pub(crate) passed_over: Vec<String>,
     /// True: one before it may work once somebody else's program is gone.
     pub(crate) is_second: bool,
+    /// What is less than it could be, in a word each.
+    pub(crate) lacks: Vec<&'static str>,
     held: Held,
 }
 
@@ -116,7 +129,7 @@ impl Attached {
     ) -> Result<Self, Error> {
         let index = index(name).ok_or_else(|| Error::NoInterface { name: name.to_owned() })?;
         let mut site = Site { programs, pins, netns, name, index };
-        let (mut tried, mut is_second) = (Vec::new(), false);
+        let (mut tried, mut lacks, mut is_second) = (Vec::new(), Vec::new(), false);
         for hook in &interfaces.hooks {
             let tiers: &[Tier] = match hook {
                 Hook::Xdp if is_loopback(name) => {
@@ -131,15 +144,19 @@ impl Attached {
             for tier in tiers {
                 match site.attach(*tier) {
                     Ok(held) => {
-                        return Ok(Self { tier: *tier, index, passed_over: tried, is_second, held });
+                        return Ok(Self { tier: *tier, index, passed_over: tried, is_second, lacks, held });
                     }
                     Err(error) if is_occupied(*tier, &*error) => {
                         is_second = true;
+                        lacks.push("foreign_xdp");
                         tried.push(format!("{tier}: {OCCUPIED}, see `ip link show dev {name}`"));
                         // Nor in the other mode: one interface has one.
                         break;
                     }
-                    Err(error) => tried.push(format!("{tier}: {}", brief(&chain(&*error)))),
+                    Err(error) => {
+                        lacks.push(tier.lack());
+                        tried.push(format!("{tier}: {}", brief(&*error)));
+                    }
                 }
             }
         }
@@ -167,27 +184,8 @@ const OCCUPIED: &str = "somebody else's XDP program is there, and is left alone"
 /// True: another program is where ours was to be. An interface has one XDP program, and a link never takes the place
 /// of one that is there (`dev_xdp_attach` in `net/core/dev.c`).
 fn is_occupied(tier: Tier, error: &(dyn std::error::Error + 'static)) -> bool {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let mut codes = causes.filter_map(|error| {
-        let code = |error: &io::Error| error.raw_os_error();
-        error.downcast_ref::<io::Error>().and_then(code).or_else(|| match error.downcast_ref() {
-            Some(ProgramError::SyscallError(SyscallError { io_error, .. })) => code(io_error),
-            _ => None,
-        })
-    });
+    let mut codes = std::iter::successors(Some(error), |error| error.source()).filter_map(code);
     tier.label() == Tier::XdpNative.label() && codes.any(|code| code == libc::EBUSY || code == libc::EEXIST)
-}
-
-/// Without the middle of the verifier's log, which may be thousands of lines.
-fn brief(error: &str) -> String {
-    let mut lines = error.lines();
-    let first: String = lines.next().unwrap_or_default().chars().take(200).collect();
-    let last: Vec<&str> = lines.clone().rev().filter(|line| !line.is_empty()).take(5).collect();
-    if lines.next().is_none() {
-        first
-    } else {
-        format!("{first} ... {}", last.into_iter().rev().collect::<Vec<_>>().join(" | "))
-    }
 }
 
 /// Begins the name of every pin of an interface.

@@ -163,6 +163,20 @@ impl Kernel {
         }
     }
 
+    /// Where less works than could, in a word as metrics have it: by interface, or, with an empty name, everywhere. A
+    /// loopback that has no XDP lacks nothing.
+    pub fn lacks(&self) -> Vec<(String, &'static str)> {
+        let lacks = self.attached.iter().flat_map(|(name, attached)| {
+            let lacks = match attached {
+                Ok(attached) => attached.lacks.clone(),
+                Err(error) => vec![error.reason()],
+            };
+            lacks.into_iter().map(|lack| (name.clone(), lack))
+        });
+        let carries = self.carries().then(|| (String::new(), "earlier_layout"));
+        lacks.chain(carries).collect()
+    }
+
     /// Before a configuration is published, and before its new sockets listen: adds rows, lowers limits.
     pub fn tighten(&mut self, limits: &Limits) -> Result<(), Error> {
         self.rows.tighten(limits)
