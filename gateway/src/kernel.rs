@@ -41,6 +41,8 @@ pub(crate) struct KernelHalf {
     callers: Callers,
     /// Where listeners are bound.
     listening: BTreeSet<IpAddr>,
+    /// Why its rows are not those of the configuration, in a word.
+    amiss: Option<&'static str>,
     board: Board,
 }
 
@@ -55,10 +57,19 @@ struct Needs {
 
 #[derive(Debug)]
 enum State {
-    /// User space alone enforces; the text says why.
-    Accept(String),
+    /// User space alone enforces.
+    Accept(Absence),
     /// It counts, and refuses where an interface has a tier.
     AtWork(Box<Kernel>),
+}
+
+/// Why the kernel half is not at work.
+#[derive(Clone, Debug, Default)]
+struct Absence {
+    /// For people.
+    why: String,
+    /// In a word, for metrics; `None`: nobody wants it.
+    reason: Option<&'static str>,
 }
 
 impl KernelHalf {
@@ -71,11 +82,12 @@ impl KernelHalf {
         registry: &Registry,
         has_predecessor: bool,
     ) -> Result<Self> {
-        let (state, board) = (State::Accept(String::new()), Board::register(registry));
+        let (state, board) = (State::Accept(Absence::default()), Board::register(registry));
         let settings = config.appliance.kernel.clone();
         let (mode, listening, needs) = (settings.mode, choice::listening(config), Needs::of(config));
         let callers = Callers::default();
-        let mut half = Self { object_dir, pin_dir, state, settings, needs, callers, listening, board };
+        let mut half =
+            Self { object_dir, pin_dir, state, settings, needs, callers, listening, amiss: None, board };
         half.begin();
         half.settled();
         match half.ensure_complete() {
@@ -104,20 +116,25 @@ impl KernelHalf {
         self.callers.name(limits::quotas(config));
         self.follow(&config.appliance.kernel);
         self.board.name(limits::listeners(config));
-        if let State::AtWork(kernel) = &mut self.state
-            && let Err(error) = kernel.tighten(&limits::of(config))
-        {
+        let State::AtWork(kernel) = &mut self.state else { return };
+        if let Err(error) = kernel.tighten(&limits::of(config)) {
             tracing::error!(%error, "the kernel's limits are not those of the configuration; user space enforces them");
+            self.amiss = Some(error.reason());
+            self.settled();
         }
     }
 
     /// After every worker serves the configuration: raises limits and removes rows.
     pub(crate) fn loosen(&mut self, config: &ir::Gateway) {
         self.board.settle();
-        if let State::AtWork(kernel) = &mut self.state
-            && let Err(error) = kernel.loosen(&limits::of(config))
-        {
+        let State::AtWork(kernel) = &mut self.state else { return };
+        let amiss = kernel.loosen(&limits::of(config)).map_err(|error| {
             tracing::error!(%error, "the kernel's limits may be lower than those of the configuration");
+            error.reason()
+        });
+        let before = std::mem::replace(&mut self.amiss, amiss.err());
+        if self.amiss != before {
+            self.settled();
         }
     }
 
@@ -125,6 +142,7 @@ impl KernelHalf {
     /// others than before.
     pub(crate) fn look_again(&mut self) -> bool {
         let before = self.line();
+        self.notice_its_end();
         if let State::AtWork(kernel) = &mut self.state {
             attach(kernel, &self.settings, &self.listening);
             self.settled();
@@ -132,10 +150,30 @@ impl KernelHalf {
         before != self.line()
     }
 
+    /// True: programs of another map layout still count connections, and [`KernelHalf::carry`] is to be called until
+    /// they do not.
+    pub(crate) fn carries(&self) -> bool {
+        matches!(&self.state, State::AtWork(kernel) if kernel.carries())
+    }
+
+    /// Gives room for connections that have ended meanwhile and were counted by programs of another map layout.
+    pub(crate) fn carry(&mut self) {
+        let State::AtWork(kernel) = &mut self.state else { return };
+        if !kernel.carries() {
+            return;
+        }
+        if let Err(error) = kernel.carry() {
+            tracing::error!(%error, "the kernel's limits may be lower than those of the configuration");
+        }
+        if !kernel.carries() {
+            self.settled();
+        }
+    }
+
     /// In one line: the tier of each interface, or why there is none.
     pub(crate) fn line(&self) -> String {
         match &self.state {
-            State::Accept(why) => format!("accept: {why}"),
+            State::Accept(Absence { why, .. }) => format!("accept: {why}"),
             State::AtWork(kernel) => {
                 let tiers = kernel.tiers().map(|(name, tier)| match (tier, kernel.passed_over(name)) {
                     (Ok(tier), []) => format!("{tier} on {name}"),
@@ -166,7 +204,7 @@ impl KernelHalf {
         let is_ours =
             matches!(self.state, State::AtWork(_)) || wanted(&self.settings, &self.listening).is_ok();
         if is_ours {
-            self.state = State::Accept(String::new());
+            self.state = State::Accept(Absence::default());
             self.begin();
             self.settled();
             self.tighten(config);
@@ -178,6 +216,19 @@ impl KernelHalf {
     pub(crate) fn stop(self) {
         if let State::AtWork(kernel) = self.state {
             kernel.detach();
+        }
+    }
+
+    /// Somebody has ended it (`gateway ebpf detach --force`): its counts stand still, and nothing may be refused by
+    /// them.
+    fn notice_its_end(&mut self) {
+        if matches!(&self.state, State::AtWork(kernel) if !kernel.is_counting()) {
+            let why = "its pins were removed; it is back with the next start".to_owned();
+            let absence = Absence { why, reason: Some("pins") };
+            if let State::AtWork(kernel) = std::mem::replace(&mut self.state, State::Accept(absence)) {
+                kernel.detach();
+            }
+            self.settled();
         }
     }
 
@@ -213,14 +264,14 @@ impl KernelHalf {
         self.needs =
             Needs { sources: self.needs.sources || has.sources, headers: self.needs.headers || has.headers };
         // What is dropped stays pinned, and goes on until the others take its place.
-        self.state = State::Accept("the programs are started again".to_owned());
+        self.state = State::Accept(Absence::default());
         self.state = self.started();
         self.settled();
     }
 
     /// Ends what is at work and starts afresh, as the settings say.
     fn begin(&mut self) {
-        match std::mem::replace(&mut self.state, State::Accept(String::new())) {
+        match std::mem::replace(&mut self.state, State::Accept(Absence::default())) {
             State::AtWork(kernel) => kernel.detach(),
             State::Accept(_) => {}
         }
@@ -237,13 +288,14 @@ impl KernelHalf {
                 sources: self.needs.sources.then_some(SOURCES),
                 headers: self.needs.headers.then_some(HEADERS),
             };
-            Kernel::start(&options).map_err(|error| error.to_string())
+            Kernel::start(&options)
+                .map_err(|error| Absence { why: error.to_string(), reason: Some(error.reason()) })
         });
         match started {
             Ok(kernel) => State::AtWork(Box::new(kernel)),
-            Err(why) => {
+            Err(absence) => {
                 bpf::clean(&self.pin_dir);
-                State::Accept(why)
+                State::Accept(absence)
             }
         }
     }
@@ -256,16 +308,20 @@ impl KernelHalf {
             State::AtWork(_) | State::Accept(_) => None,
         });
         let (counters, tiers, complete) = match &self.state {
-            State::Accept(_) => (None, Vec::new(), self.settings.mode == KernelMode::Off),
+            State::Accept(Absence { reason: None, .. }) => (None, Vec::new(), true),
+            State::Accept(_) => {
+                let names = wanted(&self.settings, &self.listening).map(|wanted| wanted.names);
+                (None, names.unwrap_or_default().into_iter().map(|name| (name, "accept")).collect(), false)
+            }
             State::AtWork(kernel) => {
                 let tier = |(name, tier): (&str, Result<bpf::Tier, _>)| {
                     (name.to_owned(), tier.map_or("accept", bpf::Tier::label))
                 };
-                let complete = kernel.tiers().all(|(_, tier)| tier.is_ok());
+                let complete = kernel.tiers().all(|(_, tier)| tier.is_ok()) && self.amiss.is_none();
                 (Some(kernel.counters().clone()), kernel.tiers().map(tier).collect(), complete)
             }
         };
-        if self.board.show(counters, tiers, &line) {
+        if self.board.show(counters, tiers, self.degraded(), &line) {
             if complete {
                 tracing::info!(tiers = line, "connections over their limit are refused early");
             } else {
@@ -274,9 +330,21 @@ impl KernelHalf {
         }
     }
 
+    /// What does less than it could, for metrics.
+    fn degraded(&self) -> Vec<(String, &'static str)> {
+        let (mut degraded, all) = match &self.state {
+            State::Accept(Absence { reason, .. }) => (Vec::new(), *reason),
+            State::AtWork(kernel) => (kernel.lacks(), self.amiss),
+        };
+        degraded.extend(all.map(|reason| (String::new(), reason)));
+        degraded
+    }
+
     fn ensure_complete(&self) -> Result<()> {
         match &self.state {
-            State::Accept(why) => bail!("the kernel half is required and does not work: {why}"),
+            State::Accept(Absence { why, .. }) => {
+                bail!("the kernel half is required and does not work: {why}")
+            }
             State::AtWork(kernel) => {
                 let without: Vec<String> =
                     kernel.tiers().filter_map(|(_, tier)| tier.err()).map(ToString::to_string).collect();
@@ -302,10 +370,10 @@ impl Needs {
 }
 
 /// Where the kernel half is to work, or why it is not to.
-fn wanted(settings: &KernelSettings, listening: &BTreeSet<IpAddr>) -> Result<Interfaces, String> {
+fn wanted(settings: &KernelSettings, listening: &BTreeSet<IpAddr>) -> Result<Interfaces, Absence> {
     let KernelSettings { mode, interfaces, generic_xdp, tiers } = settings;
     if *mode == KernelMode::Off {
-        return Err("the kernel half is off".to_owned());
+        return Err(Absence { why: "the kernel half is off".to_owned(), reason: None });
     }
     let names = if interfaces.is_empty() {
         choice::interfaces(listening, &host::interfaces().unwrap_or_default())

@@ -62,6 +62,12 @@ impl Lock {
         writeln!(self.file, "{}", std::process::id())
     }
 
+    /// The process that holds the directory; `None`: nobody does.
+    pub(crate) fn holder(runtime_dir: &Path) -> Option<i32> {
+        let text = Self::is_held(runtime_dir).then(|| fs::read_to_string(runtime_dir.join(NAME)).ok())??;
+        text.trim().parse().ok()
+    }
+
     /// True while a gateway holds the directory.
     pub(crate) fn is_held(runtime_dir: &Path) -> bool {
         let Ok(file) = File::open(runtime_dir.join(NAME)) else { return false };

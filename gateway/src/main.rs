@@ -12,6 +12,7 @@ mod kernel;
 mod lock;
 mod log;
 mod outcome;
+mod privileges;
 mod published;
 mod reload;
 mod signals;

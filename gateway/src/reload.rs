@@ -26,6 +26,7 @@ use crate::{
     desired::Source,
     executable::Executable,
     handover::{Claim, Control, Elder, Question, Unfinished},
+    host::{Change, Events},
     kernel::KernelHalf,
     lock::Lock,
     log::Said,
@@ -39,9 +40,13 @@ use crate::{
 };
 pub(crate) use start::Origin;
 
-/// Everything is looked at again this often, whatever the watch says: for file systems that tell nothing, and
-/// for addresses that could not be bound.
+/// Everything is looked at again this often, whatever watch and host say: for file systems that tell nothing, and for
+/// ports that somebody else had.
 const SLOW_POLL: Duration = Duration::from_secs(30);
+
+/// After an upgrade to another map layout: how long a freed slot may be unknown to the kernel, as long as connections
+/// of before are open.
+const CARRY_POLL: Duration = Duration::from_millis(100);
 
 /// The directories of one appliance.
 #[derive(Debug)]
@@ -85,6 +90,7 @@ pub(crate) struct Appliance {
     overrides: Overrides,
     source: Source,
     watch: Watch,
+    events: Events,
     proxy: Proxy,
     kernel: KernelHalf,
     metrics: ConfigMetrics,
@@ -115,6 +121,8 @@ enum Wake {
     Asked,
     /// SIGUSR2, or somebody at the control socket.
     Upgrade(Question),
+    /// Interfaces or addresses of the host are others than before.
+    Host(Change),
     /// The slow poll.
     Time,
     /// SIGTERM or SIGINT.
@@ -141,17 +149,12 @@ impl Appliance {
                 },
                 Wake::Asked => {
                     systemd::reloading();
-                    self.watch.start_afresh();
-                    let other_tiers = self.kernel.look_again();
-                    self.reload(other_tiers || !self.unbound.is_empty());
+                    self.look_again();
                     systemd::ready(&self.summary());
                 }
                 Wake::Changed => self.reload(false),
-                Wake::Time => {
-                    self.watch.start_afresh();
-                    let other_tiers = self.kernel.look_again();
-                    self.reload(other_tiers || !self.unbound.is_empty());
-                }
+                Wake::Host(change) => self.follow_host(change),
+                Wake::Time => self.look_again(),
             }
         }
         signals.cut_at_the_next()?;
@@ -163,12 +166,15 @@ impl Appliance {
         let end = Instant::now() + SLOW_POLL;
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-            let mut sources = [
+            self.kernel.carry();
+            let pause = if self.kernel.carries() { left.min(CARRY_POLL) } else { left };
+            let timeout = PollTimeout::try_from(pause).unwrap_or(PollTimeout::MAX);
+            let mut sources = vec![
                 PollFd::new(self.watch.as_fd(), PollFlags::POLLIN),
                 PollFd::new(signals.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.control.as_fd(), PollFlags::POLLIN),
             ];
+            sources.extend(self.events.descriptor().map(|events| PollFd::new(events, PollFlags::POLLIN)));
             match poll(&mut sources, timeout) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(error) => return Err(error).context("cannot wait for changes"),
@@ -191,9 +197,29 @@ impl Appliance {
             if noticed && self.watch.take() {
                 return Ok(Wake::Changed);
             }
+            if let Some(change) = self.events.take() {
+                return Ok(Wake::Host(change));
+            }
             if left.is_zero() {
                 return Ok(Wake::Time);
             }
+        }
+    }
+
+    /// Looks at the files, the interfaces and the addresses, whatever has been told of them.
+    fn look_again(&mut self) {
+        self.watch.start_afresh();
+        let moved = self.events.look_again() == Some(Change::Addresses);
+        let other_tiers = self.kernel.look_again();
+        self.reload(moved || other_tiers || !self.unbound.is_empty());
+    }
+
+    /// The kernel half first: a new interface lets nobody in uncounted. Then what listeners are bound to.
+    fn follow_host(&mut self, change: Change) {
+        tracing::info!("the host's {change} are others than before");
+        let other_tiers = self.kernel.look_again();
+        if change == Change::Addresses || other_tiers || !self.unbound.is_empty() {
+            self.reload(true);
         }
     }
 

@@ -1,9 +1,11 @@
 //! The gateway as a process of its own, on a configuration directory that the test writes to.
 
 use std::{
-    fs,
+    ffi::OsString,
+    fs::{self, Permissions},
     io::{Read, Write},
     net::TcpStream,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -14,7 +16,7 @@ use nix::{
     sys::{
         prctl::set_child_subreaper,
         signal::{Signal, kill},
-        wait::{WaitPidFlag, WaitStatus, waitpid},
+        wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid},
     },
     unistd::Pid,
 };
@@ -26,6 +28,7 @@ use crate::{netns::Netns, supervisor::Supervisor, wait};
 #[derive(Debug)]
 pub struct Place {
     directory: TempDir,
+    launcher: Vec<OsString>,
     bpf_mounted: bool,
 }
 
@@ -36,9 +39,12 @@ impl Place {
         for name in ["config", "state", "runtime/bpf"] {
             fs::create_dir_all(directory.path().join(name)).expect("a directory of our own");
         }
+        // Its own user need not be ours.
+        fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("a directory of our own");
         let bpf = directory.path().join("runtime/bpf");
         let bpf_mounted = mount(Some("bpf"), &bpf, Some("bpf"), MsFlags::empty(), None::<&str>).is_ok();
-        Self { directory, bpf_mounted }
+        let launcher = std::env::var_os("GATEWAY_LAUNCHER").into_iter().collect();
+        Self { directory, launcher, bpf_mounted }
     }
 
     /// A path below the configuration directory.
@@ -54,6 +60,23 @@ impl Place {
     /// A path beside them.
     pub fn beside(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
+    }
+
+    /// From now on the gateway is started by these words, which a `--` follows.
+    pub fn launch_by(&mut self, launcher: Vec<OsString>) {
+        self.launcher = launcher;
+    }
+
+    /// The words that start the gateway, before its arguments: as root, or as a launcher (`GATEWAY_LAUNCHER`) does.
+    fn words(&self) -> Vec<OsString> {
+        if self.launcher.is_empty() {
+            return vec![binary().into()];
+        }
+        let own = ["state", "runtime"].map(|name| self.directory.path().join(name));
+        let mut words = self.launcher.clone();
+        words.extend(own.into_iter().flat_map(|own| ["--own".into(), own.into_os_string()]));
+        words.extend(["--".into(), binary().into()]);
+        words
     }
 
     /// Writes a manifest as an editor does: beside, then renamed.
@@ -107,7 +130,10 @@ impl Gateway {
     ///
     /// If it cannot be started.
     pub fn spawn(netns: &Netns, place: &Place, flags: &[&str]) -> Self {
-        Self::spawn_by(netns, place, flags, Command::new(binary()), |mut command| command.spawn())
+        let words = place.words();
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
+        Self::spawn_by(netns, place, flags, command, |mut command| command.spawn())
     }
 
     /// Starts it as a service and waits until it is ready. Its watchdog wants to be fed within so many microseconds.
@@ -124,7 +150,7 @@ impl Gateway {
     ) -> Self {
         // A shell knows the number that it will have, which is its own.
         let mut shell = Command::new("sh");
-        shell.args(["-c", "LISTEN_PID=$$ WATCHDOG_PID=$$ exec \"$0\" \"$@\""]).arg(binary());
+        shell.args(["-c", "LISTEN_PID=$$ WATCHDOG_PID=$$ exec \"$0\" \"$@\""]).args(place.words());
         let ready = supervisor.ready();
         let gateway = Self::spawn_by(netns, place, flags, shell, |mut command| {
             let passed = supervisor.prepare(&mut command, watchdog);
@@ -163,12 +189,25 @@ impl Gateway {
     }
 
     /// Waits until `/readyz` answers 200.
+    ///
+    /// # Panics
+    ///
+    /// If it ends instead.
     pub fn wait_ready(&self, netns: &Netns) {
+        assert!(self.becomes_ready(netns), "it ended instead of serving");
+    }
+
+    /// Waits until `/readyz` answers 200. False: it ended instead.
+    pub fn becomes_ready(&self, netns: &Netns) -> bool {
         netns.run(|| {
             wait::until(&format!("the gateway is ready; its log: {}", self.log.display()), || {
-                admin("/readyz").filter(|reply| reply.starts_with("HTTP/1.1 200"))
+                // It stays to be waited for.
+                let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+                let state = waitid(Id::Pid(self.pid()), flags).expect("our own child");
+                let is_ready = || admin("/readyz").is_some_and(|reply| reply.starts_with("HTTP/1.1 200"));
+                (state != WaitStatus::StillAlive).then_some(false).or_else(|| is_ready().then_some(true))
             })
-        });
+        })
     }
 
     /// What it has logged so far, access log included.
@@ -295,7 +334,8 @@ fn ask_for_upgrade(place: &Place) -> (String, String) {
     (text(&output.stdout), text(&output.stderr))
 }
 
-fn binary() -> PathBuf {
+/// The built gateway: `GATEWAY_BIN`, else the one of this checkout.
+pub fn binary() -> PathBuf {
     std::env::var_os("GATEWAY_BIN").map_or_else(built, PathBuf::from)
 }
 

@@ -3,10 +3,11 @@
 //! and kills what is left of the service when its main process has ended (`KillMode=mixed`).
 
 use std::{
+    fs::{self, Permissions},
     io::IoSliceMut,
     os::{
         fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
-        unix::{net::UnixDatagram, process::CommandExt},
+        unix::{fs::PermissionsExt, net::UnixDatagram, process::CommandExt},
     },
     path::{Path, PathBuf},
     process::Command,
@@ -57,6 +58,8 @@ impl Supervisor {
     pub fn new(directory: &Path) -> Self {
         let path = directory.join("notify");
         let socket = UnixDatagram::bind(&path).expect("a directory of our own");
+        // Services have users of their own.
+        fs::set_permissions(&path, Permissions::from_mode(0o777)).expect("a socket of our own");
         setsockopt(&socket, PassCred, &true).expect("a socket of our own");
         let state = Arc::<Mutex<State>>::default();
         let heard = Arc::clone(&state);

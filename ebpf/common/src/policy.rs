@@ -87,6 +87,11 @@ impl Policy {
         self.networks
     }
 
+    /// Tells its sources from those of other listeners; 0: it has none.
+    pub const fn owner(&self) -> u64 {
+        self.owner
+    }
+
     /// True: connections are counted by source or network.
     #[inline(always)]
     pub const fn counts(&self) -> bool {
@@ -281,6 +286,16 @@ impl SourceKey {
         let left = 128_u64.saturating_sub(bits as u64);
         Self { owner: owner ^ left.wrapping_mul(SPREAD), address: address.truncated(bits) }
     }
+
+    /// How many bits of the address count, if the key is one of that owner's.
+    pub fn bits_of(&self, owner: u64) -> Option<u8> {
+        (0..=128).rev().find(|bits| Self::of(owner, self.address, *bits) == *self)
+    }
+
+    /// The address, or the network's, IPv4 in IPv6's form.
+    pub const fn address(&self) -> [u8; 16] {
+        self.address.bytes()
+    }
 }
 
 /// A source's or network's open connections. Written by the kernel half only.
@@ -316,6 +331,12 @@ impl SourceCount {
     #[inline(always)]
     pub const fn open(&self) -> i64 {
         self.open
+    }
+
+    /// The same row with another number of connections.
+    #[must_use]
+    pub const fn with_open(self, open: i64) -> Self {
+        Self { open, ..self }
     }
 
     /// When the row was made.

@@ -55,6 +55,12 @@ impl Count {
         self.open
     }
 
+    /// The same row with another number of connections.
+    #[must_use]
+    pub const fn with_open(self, open: i64) -> Self {
+        Self { open, ..self }
+    }
+
     /// When the row was made.
     #[inline(always)]
     pub const fn epoch(&self) -> u64 {

@@ -2,6 +2,7 @@
 
 mod check;
 mod condition;
+mod ebpf;
 mod fields;
 mod run;
 mod status;
@@ -29,6 +30,7 @@ enum Command {
     Check(check::Check),
     Status(status::Status),
     Fields(fields::Fields),
+    Ebpf(ebpf::Ebpf),
     Upgrade(upgrade::Upgrade),
 }
 
@@ -51,6 +53,7 @@ impl Cli {
             Command::Check(check) => check.run(),
             Command::Status(status) => status.run(),
             Command::Fields(fields) => fields.run(),
+            Command::Ebpf(ebpf) => ebpf.run(),
             Command::Upgrade(upgrade) => upgrade.run(),
         }
     }

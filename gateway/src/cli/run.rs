@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum};
 use ir::{AccessLogFormat, KernelMode};
 
 use crate::{
+    privileges::Privileges,
     reload::{Appliance, Origin, Overrides, Places},
     signals::Signals,
 };
@@ -21,6 +22,8 @@ use crate::{
 /// SIGTERM or SIGINT no new connection is accepted and requests that have begun are finished; a second signal ends the
 /// process at once.
 /// Flags win over the Appliance object. GATEWAY_LOG sets the log level (error, warn, info, debug).
+/// Of its capabilities it keeps CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and CAP_NET_BIND_SERVICE, for root too: what it
+/// reads must be readable to its user without the privileges of root.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// Where the manifests are.
@@ -83,6 +86,7 @@ impl Run {
     }
 
     fn start(self, origin: Origin) -> Result<Appliance> {
+        let privileges = Privileges::shed()?;
         check_config_dir(&self.config_dir)?;
         let places = Places {
             config_dir: fs::canonicalize(&self.config_dir)?,
@@ -103,7 +107,7 @@ impl Run {
                 LogFormat::Json => AccessLogFormat::Json,
             }),
         };
-        Appliance::start(places, overrides, origin)
+        Appliance::start(places, overrides, origin, privileges)
     }
 }
 

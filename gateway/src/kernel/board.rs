@@ -17,6 +17,7 @@ struct Shown {
     counters: Option<Counters>,
     line: String,
     tiers: Vec<(String, &'static str)>,
+    degraded: Vec<(String, &'static str)>,
     listeners: BTreeMap<QuotaId, ListenerId>,
     tally: Tally,
     unanswered: Tally,
@@ -54,12 +55,14 @@ impl Board {
         &self,
         counters: Option<Counters>,
         tiers: Vec<(String, &'static str)>,
+        degraded: Vec<(String, &'static str)>,
         line: &str,
     ) -> bool {
         let mut shown = self.shown();
         shown.settle();
         shown.counters = counters;
         shown.tiers = tiers;
+        shown.degraded = degraded;
         let changed = shown.line != line;
         line.clone_into(&mut shown.line);
         changed
@@ -99,6 +102,7 @@ impl Shown {
             open: open.collect(),
             unread: self.counters.as_ref().map(Counters::unread).unwrap_or_default(),
             tiers: self.tiers.clone(),
+            degraded: self.degraded.clone(),
         }
     }
 }

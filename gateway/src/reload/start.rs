@@ -12,9 +12,11 @@ use crate::{
     desired::Source,
     executable::Executable,
     handover::{Claim, Control, Legacy},
+    host::Events,
     kernel::KernelHalf,
     lock::Lock,
     log::{self, Said},
+    privileges::Privileges,
     published::Shown,
     status_store::StatusStore,
     systemd,
@@ -54,16 +56,24 @@ impl Origin {
 impl Appliance {
     /// Reads, starts the threads and puts the first configuration in force, in the place of a predecessor if there is
     /// one. Errors are what keeps a process from starting; what is wrong with manifests never is.
-    pub(crate) fn start(places: Places, overrides: Overrides, origin: Origin) -> Result<Self> {
+    pub(crate) fn start(
+        places: Places,
+        overrides: Overrides,
+        origin: Origin,
+        privileges: Privileges,
+    ) -> Result<Self> {
         let Origin { executable, legacy, stored } = origin;
         let predecessor = legacy.as_ref().map(|legacy| legacy.predecessor);
         let Inherited { claim, lock, control, admin, sockets } = Inherited::take(&places, legacy)?;
+        let events = Events::open();
         let mut watch = Watch::start(&places.config_dir, &places.runtime_dir)?;
         let (mut source, forgotten) = Source::open(&places.config_dir, &places.state_dir);
         let mut desired = source.again(&mut watch);
         overrides.lay_over(&mut desired.config.appliance);
         let settings = &desired.config.appliance;
         log::start(settings.log_format);
+        privileges.say(settings.kernel.mode);
+        events.say();
         if let Some(forgotten) = forgotten {
             tracing::warn!("{forgotten}");
         }
@@ -103,6 +113,7 @@ impl Appliance {
             overrides,
             source,
             watch,
+            events,
             proxy,
             kernel,
         };

@@ -1,4 +1,7 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuHashMap};
 use ebpf_common::{Answers, EVICTED, QuotaKey, Unread, names};
@@ -18,6 +21,8 @@ pub struct Counters(Arc<Maps>);
 
 struct Maps {
     netns: u64,
+    /// Open connections that another layout's programs count.
+    carried: Mutex<BTreeMap<QuotaId, u64>>,
     counts: Array<MapData, CountRow>,
     slots: HashMap<MapData, u32, Quota>,
     refused: PerCpuHashMap<MapData, Quota, RefusedRow>,
@@ -42,6 +47,7 @@ impl Counters {
     pub(crate) fn open(pins: &Pins, netns: u64) -> Result<Self, Error> {
         Ok(Self(Arc::new(Maps {
             netns,
+            carried: Mutex::default(),
             counts: pinned(pins, names::COUNTS)?.try_into().map_err(failed("open", names::COUNTS))?,
             slots: pinned(pins, names::SLOTS)?.try_into().map_err(failed("open", names::SLOTS))?,
             refused: pinned(pins, names::REFUSED)?.try_into().map_err(failed("open", names::REFUSED))?,
@@ -81,18 +87,29 @@ impl Counters {
     /// Open connections of every quota of this network namespace.
     pub fn open_connections(&self) -> Vec<(QuotaId, u64)> {
         let slots = self.0.slots.iter().flatten().filter(|(_, key)| key.0.netns() == self.0.netns);
-        slots.map(|(slot, key)| (QuotaId(key.0.id()), self.open_in(slot))).collect()
+        slots.map(|(slot, key)| self.open_with_carried(QuotaId(key.0.id()), slot)).collect()
     }
 
     /// Open connections of one quota; `None`: nobody counts them.
     pub fn open_of(&self, quota: QuotaId) -> Option<u64> {
         let wanted = QuotaKey::new(self.0.netns, quota.0);
         let (slot, _) = self.0.slots.iter().flatten().find(|(_, key)| key.0 == wanted)?;
-        Some(self.open_in(slot))
+        Some(self.open_with_carried(quota, slot).1)
     }
 
-    fn open_in(&self, slot: u32) -> u64 {
-        self.0.counts.get(&slot, 0).map_or(0, |row| row.0.open().max(0).unsigned_abs())
+    fn open_with_carried(&self, quota: QuotaId, slot: u32) -> (QuotaId, u64) {
+        let open = self.0.counts.get(&slot, 0).map_or(0, |row| row.0.open().max(0).unsigned_abs());
+        (quota, open + self.carried(quota))
+    }
+
+    /// From now on so many more are open than the maps say.
+    pub(crate) fn carry(&self, open: &BTreeMap<QuotaId, u64>) {
+        self.0.carried.lock().unwrap_or_else(PoisonError::into_inner).clone_from(open);
+    }
+
+    fn carried(&self, quota: QuotaId) -> u64 {
+        let carried = self.0.carried.lock().unwrap_or_else(PoisonError::into_inner);
+        carried.get(&quota).copied().unwrap_or(0)
     }
 
     /// Frames that were let through unjudged, by reason: `fragment`, `malformed`, `too_deep`.

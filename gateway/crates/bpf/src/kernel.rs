@@ -7,6 +7,7 @@ use crate::{
     Error,
     counters::Counters,
     counting,
+    earlier::Earlier,
     interface::{self, Attached, Interfaces, Tier},
     limits::Limits,
     netns,
@@ -45,6 +46,7 @@ pub struct Kernel {
     counters: Counters,
     sources: Sources,
     reads_headers: bool,
+    earlier: Earlier,
     wanted: Interfaces,
     attached: BTreeMap<String, Result<Attached, Error>>,
 }
@@ -80,13 +82,11 @@ impl Kernel {
         for (name, path) in &paths {
             loader.map_pin_path(name, path.as_path());
         }
-        let mut programs = loader.load(&object.bytes).map_err(load_error)?;
+        let programs = loader.load(&object.bytes).map_err(load_error)?;
         let rows = Rows::open(&pins, netns)?;
         let counters = Counters::open(&pins, netns)?;
         let sources = Sources::open(&pins, netns)?;
-        pins.remove_other_versions();
-        counting::attach(counting_program(&mut programs)?, &pins)?;
-        let wanted = Interfaces::default();
+        let earlier = Earlier::find(&pins, netns);
         let mut kernel = Self {
             programs,
             pins,
@@ -95,11 +95,41 @@ impl Kernel {
             counters,
             sources,
             reads_headers: options.headers.is_some(),
-            wanted,
+            earlier,
+            wanted: Interfaces::default(),
             attached: BTreeMap::new(),
         };
-        kernel.attach(&options.interfaces)?;
+        kernel.take_over(&options.interfaces)?;
         Ok(kernel)
+    }
+
+    /// What another layout's programs enforce and count goes over without a gap: the new ones know the same limits
+    /// before they take their places, and what the others go on to count is taken off those. For an instant both count
+    /// who comes, which is too strict and never too lax.
+    fn take_over(&mut self, interfaces: &Interfaces) -> Result<(), Error> {
+        if !self.earlier.is_empty() {
+            self.rows.know(&interface::addresses())?;
+            self.carry()?;
+            self.rows.tighten(&self.earlier.limits())?;
+            self.earlier.hand_over_links(&self.pins);
+        }
+        counting::attach(counting_program(&mut self.programs)?, &self.pins)?;
+        self.attach(interfaces)?;
+        self.earlier.close();
+        self.carry()
+    }
+
+    /// Takes from the limits what another layout's programs still count. To be called again and again as long as
+    /// [`Kernel::carries`] says so.
+    pub fn carry(&mut self) -> Result<(), Error> {
+        let open = self.earlier.open();
+        self.counters.carry(&open);
+        self.rows.carry(open)
+    }
+
+    /// True: connections are open that another layout's programs count.
+    pub fn carries(&self) -> bool {
+        !self.earlier.is_empty()
     }
 
     /// Attaches to the interfaces that are named and not attached to yet, as after a change of the configuration,
@@ -108,6 +138,15 @@ impl Kernel {
     pub fn attach(&mut self, interfaces: &Interfaces) -> Result<(), Error> {
         self.rows.know(&interface::addresses())?;
         let mut before = std::mem::take(&mut self.attached);
+        // First what is let go of: a bond takes no program while one of its ports has one. An interface that has
+        // another name now keeps what it has.
+        let named: Vec<u32> = interfaces.names.iter().filter_map(|name| interface::index(name)).collect();
+        let is_gone = |attached: &Attached| !named.contains(&attached.index);
+        before
+            .values()
+            .flatten()
+            .filter(|attached| is_gone(attached))
+            .try_for_each(|gone| gone.let_go(&self.pins))?;
         let same_hooks =
             self.wanted.hooks == interfaces.hooks && self.wanted.generic_xdp == interfaces.generic_xdp;
         for name in &interfaces.names {
@@ -126,6 +165,11 @@ impl Kernel {
         interface::remove_others(&self.pins, self.attached.values().flatten())
     }
 
+    /// False: somebody has removed what counts connections, so that counts are not to be believed any more.
+    pub fn is_counting(&self) -> bool {
+        counting::is_pinned(&self.pins)
+    }
+
     /// What enforces limits on each named interface, or why nothing does.
     pub fn tiers(&self) -> impl Iterator<Item = (&str, Result<Tier, &Error>)> {
         self.attached
@@ -140,6 +184,20 @@ impl Kernel {
             Some(Ok(attached)) => &attached.passed_over,
             _ => &[],
         }
+    }
+
+    /// Where less works than could, in a word as metrics have it: by interface, or, with an empty name, everywhere. A
+    /// loopback that has no XDP lacks nothing.
+    pub fn lacks(&self) -> Vec<(String, &'static str)> {
+        let lacks = self.attached.iter().flat_map(|(name, attached)| {
+            let lacks = match attached {
+                Ok(attached) => attached.lacks.clone(),
+                Err(error) => vec![error.reason()],
+            };
+            lacks.into_iter().map(|lack| (name.clone(), lack))
+        });
+        let carries = self.carries().then(|| (String::new(), "earlier_layout"));
+        lacks.chain(carries).collect()
     }
 
     /// Before a configuration is published, and before its new sockets listen: adds rows, lowers limits.

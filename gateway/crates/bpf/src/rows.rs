@@ -1,4 +1,7 @@
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use aya::{
     maps::{
@@ -31,6 +34,8 @@ pub(crate) struct Rows {
     addresses: BTreeSet<IpAddr>,
     /// What is in force; `None`: whatever an earlier process has left.
     wanted: Option<Limits>,
+    /// Open connections that another layout's programs count, and that these know nothing of.
+    carried: BTreeMap<QuotaId, u64>,
     limits: HashMap<MapData, Key, LimitRow>,
     ports: Array<MapData, u32>,
     networks: LpmTrie<MapData, Network, u32>,
@@ -46,6 +51,7 @@ impl Rows {
             netns,
             addresses: BTreeSet::new(),
             wanted: None,
+            carried: BTreeMap::new(),
             limits: pinned(pins, names::LIMITS)?.try_into().map_err(failed("open", names::LIMITS))?,
             ports: pinned(pins, names::PORTS)?.try_into().map_err(failed("open", names::PORTS))?,
             networks: pinned(pins, names::NETWORKS)?.try_into().map_err(failed("open", names::NETWORKS))?,
@@ -125,6 +131,15 @@ impl Rows {
         Ok(())
     }
 
+    /// From now on so many connections are open that the programs do not count.
+    pub(crate) fn carry(&mut self, open: BTreeMap<QuotaId, u64>) -> Result<(), Error> {
+        if self.carried != open {
+            self.carried = open;
+            self.settle()?;
+        }
+        Ok(())
+    }
+
     /// Makes the rows those of what is wanted, no more and no others.
     fn settle(&mut self) -> Result<(), Error> {
         let Some(limits) = self.wanted.take() else { return Ok(()) };
@@ -182,7 +197,9 @@ impl Rows {
         let Limit { quota, most, policy, proxied } = limit;
         // No row of anybody where nobody counts.
         let slot = self.slots.of(quota.0).unwrap_or(u32::MAX);
-        let mut row = ebpf_common::Limit::new(quota.0, *most).with_slot(slot);
+        let carried = self.carried.get(quota).copied().unwrap_or(0);
+        let most = most.map(|most| most.saturating_sub(carried));
+        let mut row = ebpf_common::Limit::new(quota.0, most).with_slot(slot);
         if let Some(policy) = policy {
             row = row.with_policy(policy.row(owner(self.netns, *quota, false)));
         }

@@ -42,6 +42,8 @@ table! {
         "File descriptors of the process: open, and limit."
     KERNEL_CONNECTIONS_OPEN Gauge "gateway_kernel_connections_open" ["listener"]
         "Connections that the kernel half counts; those that wait for accept included."
+    KERNEL_DEGRADED Gauge "gateway_kernel_degraded" ["interface" "reason"]
+        "1 where the kernel half does less than it could, and why; without an interface: everywhere."
     KERNEL_SOURCES_EVICTED Counter "gateway_kernel_sources_evicted_total" []
         "Connections that ended when the kernel's count of their source had made room for another one's."
     KERNEL_TIER Gauge "gateway_kernel_tier" ["interface" "tier"]

@@ -47,6 +47,7 @@ fn every_family_is_in_the_table_and_the_table_is_in_order() {
         open: vec![(listener(), 1)],
         unread: vec![("fragment", 1)],
         tiers: vec![("eth0".to_owned(), "xdp")],
+        degraded: vec![("eth1".to_owned(), "no_native_xdp")],
     });
     let gathered = metrics.registry().gather();
     let names: Vec<&str> = gathered.iter().map(|family| family.name()).collect();
