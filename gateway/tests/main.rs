@@ -11,3 +11,4 @@ mod lifecycle;
 mod reload;
 mod status;
 mod systemd;
+mod upgrade;

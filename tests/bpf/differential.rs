@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ebpf_common::{
-    Handshakes, Limit, ListenerKey, Listeners, NetworkKey, Networks, Opening, Policy, QuotaKey, Rate, Reset,
-    SourceKey, Sources, Verdict, judge,
+    Handshakes, Limit, ListenerKey, Listeners, NetworkKey, Networks, Opening, Policy, Rate, Reset, SourceKey,
+    Sources, Verdict, judge,
 };
 use proptest::{
     collection::vec,
@@ -22,7 +22,7 @@ use crate::{
 #[derive(Default)]
 struct Known {
     limits: BTreeMap<ListenerKey, Limit>,
-    open: BTreeMap<QuotaKey, i64>,
+    open: BTreeMap<u64, i64>,
     /// Address, number of bits and what the network says, by set.
     networks: Vec<(u64, [u8; 16], u8, u32)>,
     sources: BTreeMap<SourceKey, i64>,
@@ -34,11 +34,11 @@ impl Listeners for Known {
         self.limits.get(listener)
     }
 
-    fn open(&self, quota: &QuotaKey) -> i64 {
-        self.open.get(quota).copied().unwrap_or(0)
+    fn open(&self, limit: &Limit) -> i64 {
+        self.open.get(&limit.quota()).copied().unwrap_or(0)
     }
 
-    fn sources(&self, _: &QuotaKey) -> impl Sources {
+    fn sources(&self, _: &Limit) -> impl Sources {
         Seen(self)
     }
 }
@@ -58,6 +58,10 @@ impl Sources for Seen<'_> {
 
     fn open(&self, place: &SourceKey) -> i64 {
         self.0.sources.get(place).copied().unwrap_or(0)
+    }
+
+    fn open_of_network(&self, network: &SourceKey) -> i64 {
+        self.open(network)
     }
 
     fn spend(&self, source: &SourceKey, _: &Rate) -> bool {
@@ -86,7 +90,7 @@ impl Known {
     fn listen(&mut self, programs: &mut Programs, key: ListenerKey, limit: Limit, open: i64) {
         programs.listen_with(key, limit, open);
         self.limits.insert(key, limit);
-        self.open.insert(QuotaKey::new(key.netns(), limit.quota()), open);
+        self.open.insert(limit.quota(), open);
     }
 }
 
@@ -99,6 +103,7 @@ fn listening(programs: &mut Programs) -> Known {
     let endless = Rate::new(1, u32::MAX);
     let lists = Policy::of(1).with_networks(3, true);
     let limits = Policy::of(2).with_source_limit(2).with_prefix_limit(3, 24, 64).with_networks(4, false);
+    let both = Policy::of(4).with_source_limit(2).with_rates(endless, Rate::NONE);
     let rows = [
         (v4(PORT), Limit::new(0, Some(10)), 10),
         (v6(PORT), Limit::new(1, Some(10)), 11),
@@ -108,6 +113,8 @@ fn listening(programs: &mut Programs) -> Known {
         (v6(PORT + 2), Limit::new(5, Some(1)).with_policy(limits), -1),
         (v4(PORT + 3), Limit::new(6, None).with_policy(Policy::of(3).with_rates(endless, Rate::NONE)), 0),
         (v6(PORT + 3), Limit::new(7, None).with_policy(Policy::of(3).with_rates(Rate::NONE, endless)), 0),
+        (v4(PORT + 4), Limit::new(8, None).with_policy(both), 0),
+        (v6(PORT + 4), Limit::new(9, None).with_policy(both), 0),
     ];
     for (key, limit, open) in rows {
         known.listen(programs, key, limit, open);
@@ -139,6 +146,20 @@ fn listening(programs: &mut Programs) -> Known {
         }
     }
     known.sources.iter().for_each(|(key, open)| programs.source(*key, *open));
+    // Sources whose row has their bucket, and others that have no row and a bucket elsewhere.
+    for last in 0..8u8 {
+        for mut address in [client, client6] {
+            address[15] = last;
+            let (source, spent) = (SourceKey::new(4, address, 128), last % 2 == 0);
+            if spent {
+                known.spent.insert(source);
+            }
+            if last < 6 {
+                programs.source_with(source, i64::from(last / 2), spent);
+                known.sources.insert(source, i64::from(last / 2));
+            }
+        }
+    }
     known.spent.iter().for_each(|key| programs.spent(*key));
     known
 }
@@ -208,7 +229,7 @@ fn programs_do_what_the_functions_say() {
     let mut seen = BTreeMap::new();
     let config = Config { cases: 3_000, failure_persistence: None, ..Config::default() };
     let outcome = TestRunner::new(config).run(&frames(), |frame| {
-        let verdict = judge(&frame.as_slice(), NETNS, &known, &NoSocket);
+        let verdict = judge(&frame.as_slice(), NETNS, &known, &NoSocket, &());
         for hook in HOOKS {
             // The kernel itself takes no skb for a test run whose IP header is not whole.
             if hook == Hook::Tc && frame.len() < 14 + 40 {
@@ -216,7 +237,7 @@ fn programs_do_what_the_functions_say() {
             }
             let run = programs.run(hook, &frame);
             let (action, sent) = match verdict {
-                Verdict::Pass | Verdict::PassUnread(_) => (hook.pass(), frame.clone()),
+                Verdict::Pass | Verdict::PassUnread(_) | Verdict::ReadHeader => (hook.pass(), frame.clone()),
                 // Another station's, which a bridge may pass on: no business of a classifier's.
                 Verdict::Refuse(_) if hook == Hook::Tc && frame[..6] != [0; 6] => {
                     (hook.pass(), frame.clone())
@@ -240,8 +261,8 @@ fn programs_do_what_the_functions_say() {
     for _ in 0..2_000 {
         let frame = frames().new_tree(&mut runner).expect("a frame");
         let frame = proptest::strategy::ValueTree::current(&frame);
-        let kind = match judge(&frame.as_slice(), NETNS, &known, &NoSocket) {
-            Verdict::Pass => "passed".to_owned(),
+        let kind = match judge(&frame.as_slice(), NETNS, &known, &NoSocket, &()) {
+            Verdict::Pass | Verdict::ReadHeader => "passed".to_owned(),
             Verdict::PassUnread(unread) => unread.name().to_owned(),
             Verdict::Refuse(refusal) => refusal.reason.name().to_owned(),
         };

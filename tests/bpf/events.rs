@@ -4,7 +4,7 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use bpf::{Hook as TierHook, QuotaId};
 use e2e::{netns::GATEWAY, wait};
-use ebpf_common::{DropReason, ListenerKey, Tier, names};
+use ebpf_common::{DropReason, ListenerKey, Tier};
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
     unistd::Pid,
@@ -21,9 +21,9 @@ fn mapped(address: [u8; 4]) -> [u8; 16] {
 }
 
 /// Both of the server's addresses have all the connections that they may have.
-fn full(setting: &str, value: u64) -> Option<Programs> {
+fn full(interval: u64) -> Option<Programs> {
     stay_on_one_processor();
-    let mut programs = Programs::load_with(setting, value)?;
+    let mut programs = Programs::load_telling(interval)?;
     programs.listen(ListenerKey::new(NETNS, mapped(SERVER), PORT), 1, Some(10), 10);
     programs.listen(ListenerKey::new(NETNS, SERVER6, PORT), 2, Some(10), 10);
     Some(programs)
@@ -40,7 +40,7 @@ fn stay_on_one_processor() {
 
 #[test]
 fn each_program_tells_who_was_refused_where_and_why() {
-    let Some(mut programs) = full(names::EVENT_INTERVAL, 0) else { return };
+    let Some(mut programs) = full(0) else { return };
     for hook in HOOKS {
         let tier = if hook == Hook::Tc { Tier::Tc } else { Tier::Xdp };
         let frames = [(Frame::v4(), 1, mapped(CLIENT), mapped(SERVER)), (Frame::v6(), 2, CLIENT6, SERVER6)];
@@ -60,7 +60,7 @@ fn each_program_tells_who_was_refused_where_and_why() {
 #[test]
 fn what_is_over_the_pace_is_counted_and_not_told() {
     // One in an hour.
-    let Some(mut programs) = full(names::EVENT_INTERVAL, 3_600_000_000_000) else { return };
+    let Some(mut programs) = full(3_600_000_000_000) else { return };
     for _ in 0..100 {
         assert_eq!(programs.run(Hook::Xdp, &Frame::v4().bytes()).action, Hook::Xdp.refuse());
     }
@@ -69,7 +69,7 @@ fn what_is_over_the_pace_is_counted_and_not_told() {
 
 #[test]
 fn a_reader_that_does_not_come_costs_events_and_nothing_else() {
-    let Some(mut programs) = full(names::EVENT_INTERVAL, 0) else { return };
+    let Some(mut programs) = full(0) else { return };
     const MANY: u64 = 10_000;
     let frame = Frame::v4().bytes();
     for _ in 0..MANY {

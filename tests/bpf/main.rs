@@ -2,11 +2,14 @@
 //! on the host, and programs at work between two network namespaces.
 
 mod counting;
+mod degraded;
 mod differential;
 mod events;
 mod foreign;
 mod frame;
 mod handshake;
+mod heading;
+mod migration;
 mod object;
 mod pinning;
 mod policing;
@@ -16,4 +19,5 @@ mod refusing;
 mod reset;
 mod site;
 mod tap;
+mod upkeep;
 mod verdict;

@@ -85,6 +85,8 @@ fn two_programs_that_count_at_once_count_once() {
         names::NETWORKS,
         names::SOURCES,
         names::BUCKETS,
+        names::AWAITED,
+        names::SAID,
         names::COUNTS,
         names::REFUSED,
         names::REASONS,
@@ -146,6 +148,7 @@ fn what_is_not_ours_is_refused_and_named() {
             resets_per_second: MANY,
             events_per_second: MANY,
             sources: None,
+            headers: None,
         };
         site.wire.gateway.run(|| Kernel::start(&options)).expect_err("it is refused")
     };

@@ -178,6 +178,21 @@ fn who_comes_too_quickly_is_refused() {
     }
 }
 
+/// The bucket of a source that connects for the first time is found by its address, and with its count afterwards.
+#[test]
+fn a_sources_bucket_goes_with_its_count() {
+    let source_rate = Some(Rate { interval: 3_600_000_000_000, burst: 3 });
+    for hook in HOOKS {
+        let policy = Policy { per_source: Some(10), source_rate, ..Policy::default() };
+        let Some(site) = Policed::open(hook, policy) else { return };
+        for from in ["198.51.100.10", "2001:db8:1::1"] {
+            let served = (0..6).filter(|_| site.connect(from).is_ok()).count();
+            assert_eq!(served, 3, "{hook:?} {from}: as many as there are tokens");
+        }
+        assert_eq!(site.refused("over_source_rate"), 6, "{hook:?}");
+    }
+}
+
 /// More sources than there is room for: those that were seen last the longest ago make room, nobody is refused for want
 /// of it, and the end of a connection whose row is another one's changes nothing.
 #[test]

@@ -1,6 +1,6 @@
 //! What a policy refuses, program by program: reasons in their order, by source, network and rate.
 
-use ebpf_common::{DropReason, Limit, ListenerKey, NetworkKey, Networks, Policy, Rate, SourceKey};
+use ebpf_common::{DropReason, Limit, ListenerKey, NetworkKey, Networks, Policy, Rate, SourceKey, names};
 
 use crate::{
     frame::{CLIENT, CLIENT6, Frame, PORT, SERVER, SERVER6},
@@ -79,7 +79,7 @@ fn reasons_come_in_their_order() {
         programs.source(SourceKey::new(OWNER, address, bits as u8), 2);
     }
     for address in [mapped(CLIENT), CLIENT6] {
-        programs.spent(SourceKey::new(OWNER, address, 128));
+        programs.source_with(SourceKey::new(OWNER, address, 128), 1, true);
     }
     check(&mut programs, both(DropReason::OverSourceRate), "the source has no token");
     listen(&mut programs, policy.with_rates(Rate::NONE, Rate::new(1_000, 1)), true);
@@ -120,4 +120,13 @@ fn what_is_to_be_dropped_is_not_answered() {
     assert_eq!(programs.unanswered(1), 0, "nobody waits for an answer");
     let all = HOOKS.iter().filter(|hook| **hook != Hook::Tc).count() as u64;
     assert_eq!(programs.refused(1), (all, 1));
+}
+
+/// What the issue asks of a million sources: as many counts, and buckets for half of them, as the appliance makes them.
+#[test]
+fn a_million_sources_take_less_than_200_megabytes() {
+    let Some(programs) = Programs::load_sized(0, 1_000_000, 500_000) else { return };
+    let [counts, buckets] = [names::SOURCES, names::BUCKETS].map(|name| programs.memory(name));
+    assert!(counts > 24 * 2 * 1_000_000, "they are allocated at once: {counts}");
+    assert!(counts + buckets < 200_000_000, "{counts} and {buckets} bytes");
 }

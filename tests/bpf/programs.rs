@@ -124,16 +124,25 @@ impl Programs {
 
     /// Likewise, with so many nanoseconds between the resets of a processor.
     pub fn load_paced(interval: u64) -> Option<Self> {
-        Self::load_with(names::RESET_INTERVAL, interval)
+        Self::load_with(names::RESET_INTERVAL, interval, SOURCES, SOURCES)
     }
 
-    /// Likewise, with another value of a setting.
-    pub fn load_with(setting: &str, value: u64) -> Option<Self> {
+    /// Likewise, with room for so many sources' counts and so many buckets.
+    pub fn load_sized(interval: u64, sources: u32, buckets: u32) -> Option<Self> {
+        Self::load_with(names::RESET_INTERVAL, interval, sources, buckets)
+    }
+
+    /// Likewise, with so many nanoseconds between the events of a processor.
+    pub fn load_telling(interval: u64) -> Option<Self> {
+        Self::load_with(names::EVENT_INTERVAL, interval, SOURCES, SOURCES)
+    }
+
+    fn load_with(setting: &str, value: u64, sources: u32, buckets: u32) -> Option<Self> {
         let file = object::directory()?.join("gateway.bpf.o");
         let mut loader = EbpfLoader::new();
         loader.override_global(names::NETNS, &NETNS, true);
         loader.override_global(setting, &value, true);
-        loader.map_max_entries(names::SOURCES, SOURCES).map_max_entries(names::BUCKETS, SOURCES);
+        loader.map_max_entries(names::SOURCES, sources).map_max_entries(names::BUCKETS, buckets);
         let mut ebpf = loader.load_file(file).expect("the object loads");
         for name in [names::XDP_FRAGS, names::XDP, names::VETH_FRAGS, names::VETH] {
             let program: &mut Xdp = ebpf.program_mut(name).expect("it is there").try_into().expect("XDP");
@@ -153,13 +162,16 @@ impl Programs {
     /// A listening socket of this row, whose quota has so many connections and no token.
     pub fn listen_with(&mut self, key: ListenerKey, limit: Limit, open: i64) {
         let quota = Quota(QuotaKey::new(key.netns(), limit.quota()));
-        let mut counts: HashMap<_, Quota, CountRow> = self.map(names::COUNTS);
-        counts.insert(quota, CountRow([open, 1, NEVER]), 0).expect("room");
+        let slot = u32::try_from(limit.quota()).expect("a small number");
+        let mut counts: Array<_, CountRow> = self.map(names::COUNTS);
+        counts.set(slot, CountRow([open, 1, NEVER]), 0).expect("room");
         let mut refused: PerCpuHashMap<_, Quota, RefusedRow> = self.map(names::REFUSED);
         let zeros = vec![RefusedRow(Refused::default()); nr_cpus().expect("processors")];
         refused.insert(quota, PerCpuValues::try_from(zeros).expect("one per processor"), 0).expect("room");
+        let mut ports: Array<_, u32> = self.map(names::PORTS);
+        ports.set(key.port().into(), 1, 0).expect("room");
         let mut limits: HashMap<_, Key, LimitRow> = self.map(names::LIMITS);
-        limits.insert(Key(key), LimitRow(limit), 0).expect("room");
+        limits.insert(Key(key), LimitRow(limit.with_slot(slot)), 0).expect("room");
     }
 
     /// A network of a set and what it and those around it say.
@@ -169,10 +181,15 @@ impl Programs {
         networks.insert(&key, says, 0).expect("room");
     }
 
-    /// A source or network that has so many connections.
+    /// A source or network that has so many connections, and a full bucket.
     pub fn source(&mut self, key: SourceKey, open: i64) {
-        let mut sources: HashMap<_, Source, [i64; 2]> = self.map(names::SOURCES);
-        sources.insert(Source(key), [open, 1], 0).expect("room");
+        self.source_with(key, open, false);
+    }
+
+    /// Likewise; `spent`: its bucket is empty.
+    pub fn source_with(&mut self, key: SourceKey, open: i64, spent: bool) {
+        let mut sources: HashMap<_, Source, [i64; 3]> = self.map(names::SOURCES);
+        sources.insert(Source(key), [open, 1, if spent { NEVER } else { 0 }], 0).expect("room");
     }
 
     /// A source that has no token.
@@ -197,6 +214,17 @@ impl Programs {
         let desks = desks.get(&0, 0).expect("a row");
         let totals = desks.iter().map(|row| row.0.telling.totals());
         totals.fold([0; 3], |[a, b, c], [d, e, f]| [a + d, b + e, c + f])
+    }
+
+    /// Bytes of the kernel's memory that a table of sources takes, as the kernel accounts for it.
+    pub fn memory(&self, name: &str) -> u64 {
+        let Some(aya::maps::Map::LruHashMap(map)) = self.ebpf.map(name) else {
+            panic!("{name} is a table of sources")
+        };
+        let descriptor = std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(map.fd()));
+        let told = std::fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}")).expect("it is open");
+        let bytes = told.lines().find_map(|line| line.strip_prefix("memlock:")).expect("a map says it");
+        bytes.trim().parse().expect("a number")
     }
 
     /// A quota has become full just now, as the programs are told.

@@ -93,6 +93,7 @@ impl Site {
             resets_per_second,
             events_per_second: MANY,
             sources: SOURCES,
+            headers: SOURCES,
         };
         self.wire.gateway.run(|| Kernel::start(&options))
     }
@@ -138,13 +139,17 @@ pub fn at(address: &str) -> SocketAddr {
 
 /// The same limit for several listening addresses, each by itself.
 pub fn limits(addresses: &[&str], most: Option<u64>) -> Limits {
-    let limit = |address: &&str| (at(address), Limit { quota: QuotaId::of(address), most, policy: None });
+    let limit = |address: &&str| {
+        (at(address), Limit { quota: QuotaId::of(address), most, policy: None, proxied: None })
+    };
     addresses.iter().map(limit).collect()
 }
 
 /// One limit for several listening addresses together.
 pub fn shared(addresses: &[&str], most: Option<u64>) -> Limits {
-    let limit = |address: &&str| (at(address), Limit { quota: QuotaId::of("all"), most, policy: None });
+    let limit = |address: &&str| {
+        (at(address), Limit { quota: QuotaId::of("all"), most, policy: None, proxied: None })
+    };
     addresses.iter().map(limit).collect()
 }
 
@@ -152,7 +157,7 @@ pub fn shared(addresses: &[&str], most: Option<u64>) -> Limits {
 pub fn policed(addresses: &[&str], policy: Policy) -> Limits {
     let policy = Some(Arc::new(policy));
     let limit = |address: &&str| {
-        (at(address), Limit { quota: QuotaId::of("all"), most: None, policy: policy.clone() })
+        (at(address), Limit { quota: QuotaId::of("all"), most: None, policy: policy.clone(), proxied: None })
     };
     addresses.iter().map(limit).collect()
 }
@@ -165,6 +170,11 @@ pub fn connect(address: &str, patience: Duration) -> io::Result<TcpStream> {
 /// Likewise, from an address of one's own.
 pub fn connect_from(from: &str, to: &str, patience: Duration) -> io::Result<TcpStream> {
     dial::from(from, at(to), patience)
+}
+
+/// Likewise, from a port of one's own too.
+pub fn connect_between(from: SocketAddr, to: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
+    dial::between(from, to, patience)
 }
 
 /// Long enough for a handshake, short enough to wait for one that is dropped.

@@ -6,6 +6,8 @@ pub mod echo;
 pub mod gateway;
 pub mod http;
 pub mod netns;
+pub mod supervisor;
+pub mod unit;
 pub mod wait;
 
 /// True if a tier that needs rights must not be skipped: its name is in `GATEWAY_TEST_REQUIRE`.

@@ -68,6 +68,10 @@ impl Address {
     pub(crate) const fn truncated(self, bits: u8) -> Self {
         let Self([a, b, c, d]) = self;
         let bits = bits as u32;
+        // A network of IPv4, as most are: one word to compute.
+        if bits >= 96 {
+            return Self([a, b, c, d & mask(bits, 96)]);
+        }
         Self([a & mask(bits, 0), b & mask(bits, 32), c & mask(bits, 64), d & mask(bits, 96)])
     }
 

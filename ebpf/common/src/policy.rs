@@ -1,4 +1,4 @@
-use crate::{ListenerKey, Opening, address::Address, verdict::DropReason};
+use crate::{ListenerKey, Opening, address::Address, first_segment::Said, verdict::DropReason};
 
 /// What holds for the sources of a listening socket's connections, beside how many it may have. Written by user space
 /// only. Whatever is zero is not asked.
@@ -87,36 +87,45 @@ impl Policy {
         self.networks
     }
 
+    /// Tells its sources from those of other listeners; 0: it has none.
+    pub const fn owner(&self) -> u64 {
+        self.owner
+    }
+
     /// True: connections are counted by source or network.
     #[inline(always)]
     pub const fn counts(&self) -> bool {
         self.most_per_source | self.most_per_prefix != 0
     }
 
-    /// The rows that count a connection from this address, by source and by network.
+    /// The row that counts the connections from this address's network.
     #[inline(always)]
-    pub(crate) fn places(&self, address: Address) -> [Option<SourceKey>; 2] {
-        let source = SourceKey { owner: self.owner, address, bits: 128, padding: [0; 7] };
+    fn prefix(&self, address: Address) -> SourceKey {
         let bits = if address.is_mapped() { self.prefix_v4 } else { self.prefix_v6 };
-        let prefix = SourceKey { address: address.truncated(bits), bits, ..source };
-        [
-            if self.most_per_source == 0 { None } else { Some(source) },
-            if self.most_per_prefix == 0 { None } else { Some(prefix) },
-        ]
+        SourceKey::of(self.owner, address, bits)
     }
 
     /// Why a connection that a segment asks for is refused. Whose handshake may end is asked for limits only.
     #[inline(always)]
     pub(crate) fn refuses(&self, segment: &Opening, sources: &impl Sources) -> Option<DropReason> {
+        self.refuses_source(segment.source, segment.is_last(), sources)
+    }
+
+    #[inline(always)]
+    fn refuses_source(
+        &self,
+        address: Address,
+        limits_only: bool,
+        sources: &impl Sources,
+    ) -> Option<DropReason> {
         if self.owner == 0 {
             return None;
         }
-        let address = segment.source;
         let networks = match self.networks {
             0 => Networks(0),
             set => sources.networks(&NetworkKey::new(set, address)),
         };
-        if !segment.is_last() {
+        if !limits_only {
             if networks.has(Networks::DENY) {
                 return Some(DropReason::SourceDenied);
             }
@@ -127,25 +136,20 @@ impl Policy {
         if networks.has(Networks::EXEMPT) {
             return None;
         }
-        let [source, prefix] = self.places(address);
-        if let Some(key) = source
-            && sources.open(&key) >= i64::from(self.most_per_source)
-        {
+        let source = SourceKey::whole(self.owner, address);
+        if self.most_per_source != 0 && sources.open(&source) >= i64::from(self.most_per_source) {
             return Some(DropReason::OverSourceLimit);
         }
-        if let Some(key) = prefix
-            && sources.open(&key) >= i64::from(self.most_per_prefix)
+        if self.most_per_prefix != 0
+            && sources.open_of_network(&self.prefix(address)) >= i64::from(self.most_per_prefix)
         {
             return Some(DropReason::OverPrefixLimit);
         }
-        if segment.is_last() {
+        if limits_only {
             return None;
         }
-        if self.source_rate.interval != 0 {
-            let key = SourceKey { owner: self.owner, address, bits: 128, padding: [0; 7] };
-            if !sources.spend(&key, &self.source_rate) {
-                return Some(DropReason::OverSourceRate);
-            }
+        if self.source_rate.interval != 0 && !sources.spend(&source, &self.source_rate) {
+            return Some(DropReason::OverSourceRate);
         }
         if self.listener_rate.interval != 0 && !sources.spend_of_listener(&self.listener_rate) {
             return Some(DropReason::OverListenerRate);
@@ -153,23 +157,45 @@ impl Policy {
         None
     }
 
-    /// The rows to count an established connection in: none for an exempt source.
+    /// Why the client that a first segment names is refused: this is the policy for it, or for the peer where it names
+    /// nobody.
+    #[inline(always)]
+    pub(crate) fn refuses_client(
+        &self,
+        said: &Said,
+        segment: &Opening,
+        sources: &impl Sources,
+    ) -> Option<DropReason> {
+        self.refuses_source(said.client(segment.source), false, sources)
+    }
+
+    /// True: the sender of a segment is in a set of those who may send PROXY headers.
+    #[inline(always)]
+    pub(crate) fn is_sender(set: u64, segment: &Opening, sources: &impl Sources) -> bool {
+        sources.networks(&NetworkKey::new(set, segment.source)).has(Networks::SENDER)
+    }
+
+    /// The rows to count an established connection in, by source and by network: none for an exempt source, and one where
+    /// a network is a single address that is counted already.
     #[inline(always)]
     pub fn counted(&self, peer: &ListenerKey, sources: &impl Sources) -> [Option<SourceKey>; 2] {
         let address = peer.host();
         let exempt = self.networks != 0
             && sources.networks(&NetworkKey::new(self.networks, address)).has(Networks::EXEMPT);
-        if exempt { [None, None] } else { self.places(address) }
+        let by_source = !exempt && self.most_per_source != 0;
+        let by_prefix = !exempt && self.most_per_prefix != 0;
+        let (source, prefix) = (SourceKey::whole(self.owner, address), self.prefix(address));
+        [
+            if by_source { Some(source) } else { None },
+            if by_prefix && !(by_source && prefix == source) { Some(prefix) } else { None },
+        ]
     }
 
-    /// True: a row of [`Policy::counted`] has as many connections as it may have.
+    /// True: so many connections are as many as there may be in a row of [`Policy::counted`], which is its first or its
+    /// second.
     #[inline(always)]
-    pub const fn is_reached(&self, place: &SourceKey, open: i64) -> bool {
-        let most = if place.bits == 128 && self.most_per_source != 0 {
-            self.most_per_source
-        } else {
-            self.most_per_prefix
-        };
+    pub const fn is_reached(&self, which: usize, open: i64) -> bool {
+        let most = if which == 0 { self.most_per_source } else { self.most_per_prefix };
         open >= most as i64
     }
 }
@@ -213,35 +239,62 @@ pub trait Sources {
     /// What the networks of a set say about an address; of those that hold it the smallest speaks for all.
     fn networks(&self, key: &NetworkKey) -> Networks;
 
-    /// Connections of a source or network that are open; 0 where none was counted.
-    fn open(&self, place: &SourceKey) -> i64;
+    /// Connections of a source that are open; 0 where none was counted.
+    fn open(&self, source: &SourceKey) -> i64;
 
-    /// Takes a token of a source. False: it has none.
+    /// Likewise, of a network.
+    fn open_of_network(&self, network: &SourceKey) -> i64;
+
+    /// Takes a token of a source, the one of [`Sources::open`] if that was asked before. False: it has none.
     fn spend(&self, source: &SourceKey, rate: &Rate) -> bool;
 
     /// Takes a token of the listening socket's quota. False: it has none.
     fn spend_of_listener(&self, rate: &Rate) -> bool;
 }
 
-/// Names what counts together: an address, or a network.
+/// Names what counts together: an address, or a network. Short, since it is hashed for every SYN: how many bits count is
+/// folded into the owner.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceKey {
     owner: u64,
     address: Address,
-    bits: u8,
-    padding: [u8; 7],
 }
 
-const _: () = assert!(size_of::<SourceKey>() == 32);
+const _: () = assert!(size_of::<SourceKey>() == 24);
+
+/// An odd number without a pattern: 2^64 by the golden ratio.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl SourceKey {
     /// Zeros, which name nobody.
-    pub const NOBODY: Self = Self { owner: 0, address: Address::new([0; 16]), bits: 0, padding: [0; 7] };
+    pub const NOBODY: Self = Self { owner: 0, address: Address::new([0; 16]) };
 
     /// An address, IPv4 in IPv6's form, of which the first bits count.
     pub const fn new(owner: u64, address: [u8; 16], bits: u8) -> Self {
-        Self { owner, address: Address::new(address).truncated(bits), bits, padding: [0; 7] }
+        Self::of(owner, Address::new(address), bits)
+    }
+
+    /// An address by itself.
+    #[inline(always)]
+    const fn whole(owner: u64, address: Address) -> Self {
+        Self { owner, address }
+    }
+
+    #[inline(always)]
+    const fn of(owner: u64, address: Address, bits: u8) -> Self {
+        let left = 128_u64.saturating_sub(bits as u64);
+        Self { owner: owner ^ left.wrapping_mul(SPREAD), address: address.truncated(bits) }
+    }
+
+    /// How many bits of the address count, if the key is one of that owner's.
+    pub fn bits_of(&self, owner: u64) -> Option<u8> {
+        (0..=128).rev().find(|bits| Self::of(owner, self.address, *bits) == *self)
+    }
+
+    /// The address, or the network's, IPv4 in IPv6's form.
+    pub const fn address(&self) -> [u8; 16] {
+        self.address.bytes()
     }
 }
 
@@ -251,18 +304,27 @@ impl SourceKey {
 pub struct SourceCount {
     open: i64,
     generation: u64,
+    /// When a source's bucket is full again; a network has none.
+    full_at: u64,
 }
 
-const _: () = assert!(size_of::<SourceCount>() == 16);
+const _: () = assert!(size_of::<SourceCount>() == 24);
 
 /// Where [`SourceCount::open`] lies, for the atomic instruction that adds to it.
 pub const SOURCE_OPEN_OFFSET: usize = core::mem::offset_of!(SourceCount, open);
 
 impl SourceCount {
-    /// None open. `generation` tells this row from one with the same key before or after it.
+    /// None open. `generation` tells this row from one with the same key before or after it. `full_at`: of the bucket
+    /// that the source had before.
     #[inline(always)]
-    pub const fn new(generation: u64) -> Self {
-        Self { open: 0, generation }
+    pub const fn new(generation: u64, full_at: u64) -> Self {
+        Self { open: 0, generation, full_at }
+    }
+
+    /// Of a source in PROXY headers, whose connections user space counts: as many as there may be, or none.
+    #[must_use]
+    pub const fn full(self, full: bool) -> Self {
+        Self { open: if full { i64::MAX } else { 0 }, ..self }
     }
 
     /// Connections that are open.
@@ -271,10 +333,22 @@ impl SourceCount {
         self.open
     }
 
+    /// The same row with another number of connections.
+    #[must_use]
+    pub const fn with_open(self, open: i64) -> Self {
+        Self { open, ..self }
+    }
+
     /// When the row was made.
     #[inline(always)]
     pub const fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// When the source's bucket is full again, nanoseconds of the monotonic clock.
+    #[inline(always)]
+    pub const fn full_at(&mut self) -> &mut u64 {
+        &mut self.full_at
     }
 }
 
@@ -285,7 +359,7 @@ pub struct SourceMark {
     places: [(SourceKey, u64); 2],
 }
 
-const _: () = assert!(size_of::<SourceMark>() == 80);
+const _: () = assert!(size_of::<SourceMark>() == 64);
 
 impl SourceMark {
     /// Notes a row, by its key and generation.
@@ -304,11 +378,11 @@ impl SourceMark {
 }
 
 /// An address in a set of networks, as a trie finds it: the first 64 bits name the set.
-#[repr(C, packed)]
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NetworkKey {
-    set: u64,
-    address: [u8; 16],
+    set: [u32; 2],
+    address: Address,
 }
 
 const _: () = assert!(size_of::<NetworkKey>() == 24);
@@ -322,22 +396,22 @@ impl NetworkKey {
 
     #[inline(always)]
     pub(crate) const fn new(set: u64, address: Address) -> Self {
-        Self { set, address: address.bytes() }
+        Self { set: [set as u32, (set >> 32) as u32], address }
     }
 
     /// A network's, IPv4 in IPv6's form.
     pub const fn of_network(set: u64, address: [u8; 16]) -> Self {
-        Self { set, address }
+        Self::new(set, Address::new(address))
     }
 
     /// The set.
     pub const fn set(&self) -> u64 {
-        self.set
+        self.set[0] as u64 | (self.set[1] as u64) << 32
     }
 
     /// The address.
     pub const fn address(&self) -> [u8; 16] {
-        self.address
+        self.address.bytes()
     }
 }
 
@@ -353,6 +427,8 @@ impl Networks {
     pub const ALLOW: u32 = 2;
     /// No limit and no rate holds for it.
     pub const EXEMPT: u32 = 4;
+    /// It may send PROXY headers.
+    pub const SENDER: u32 = 8;
 
     #[inline(always)]
     const fn has(self, what: u32) -> bool {
@@ -367,6 +443,10 @@ impl Sources for () {
     }
 
     fn open(&self, _: &SourceKey) -> i64 {
+        0
+    }
+
+    fn open_of_network(&self, _: &SourceKey) -> i64 {
         0
     }
 

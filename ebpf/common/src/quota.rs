@@ -28,7 +28,7 @@ impl QuotaKey {
     }
 }
 
-/// Open connections of a quota. Inserted by user space, then added to by the kernel half only.
+/// Open connections of a quota. Begun by user space, then added to by the kernel half only.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Count {
@@ -53,6 +53,12 @@ impl Count {
     /// Connections that are open.
     pub const fn open(&self) -> i64 {
         self.open
+    }
+
+    /// The same row with another number of connections.
+    #[must_use]
+    pub const fn with_open(self, open: i64) -> Self {
+        Self { open, ..self }
     }
 
     /// When the row was made.
@@ -159,21 +165,21 @@ impl Answer {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
-    quota: QuotaKey,
     epoch: u64,
-    state: u64,
+    slot: u32,
+    state: u32,
 }
 
-const _: () = assert!(size_of::<Mark>() == 32);
+const _: () = assert!(size_of::<Mark>() == 16);
 
-const COUNTED: u64 = 1;
-const TAKEN_OFF: u64 = 2;
+const COUNTED: u32 = 1;
+const TAKEN_OFF: u32 = 2;
 
 impl Mark {
-    /// A connection that is counted from now on, in the row of that key and epoch.
+    /// A connection that is counted from now on, in that row while it has that epoch.
     #[inline(always)]
-    pub const fn counted(quota: QuotaKey, epoch: u64) -> Self {
-        Self { quota, epoch, state: COUNTED }
+    pub const fn counted(slot: u32, epoch: u64) -> Self {
+        Self { epoch, slot, state: COUNTED }
     }
 
     /// True before [`Mark::counted`]: a socket's storage begins as zeros.
@@ -194,8 +200,8 @@ impl Mark {
 
     /// The row that counts it.
     #[inline(always)]
-    pub const fn quota(&self) -> &QuotaKey {
-        &self.quota
+    pub const fn slot(&self) -> u32 {
+        self.slot
     }
 
     /// The row's epoch.

@@ -9,6 +9,8 @@ pub enum Verdict {
     PassUnread(Unread),
     /// Refused; counted for its quota.
     Refuse(Refusal),
+    /// To the network stack, once a PROXY header at its beginning has been read and judged.
+    ReadHeader,
 }
 
 /// A connection that is not let in.
@@ -42,6 +44,10 @@ pub enum DropReason {
     OverSourceRate = 5,
     /// All together are too quick for the listener.
     OverListenerRate = 6,
+    /// The peer may not send a PROXY header.
+    ProxyUntrusted = 7,
+    /// What begins like a PROXY header is none.
+    ProxyMalformed = 8,
 }
 
 /// Why a frame was not judged. The value is the index of its counter.
@@ -65,7 +71,7 @@ pub const EVICTED: u32 = 19;
 
 impl DropReason {
     /// Every reason, by index.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::OverConnectionLimit,
         Self::SourceDenied,
         Self::SourceNotAllowed,
@@ -73,6 +79,8 @@ impl DropReason {
         Self::OverPrefixLimit,
         Self::OverSourceRate,
         Self::OverListenerRate,
+        Self::ProxyUntrusted,
+        Self::ProxyMalformed,
     ];
 
     /// The index of its counter, below [`REASONS`].
@@ -91,6 +99,8 @@ impl DropReason {
             Self::OverPrefixLimit => "over_prefix_limit",
             Self::OverSourceRate => "over_source_rate",
             Self::OverListenerRate => "over_listener_rate",
+            Self::ProxyUntrusted => "proxy_untrusted",
+            Self::ProxyMalformed => "proxy_malformed",
         }
     }
 }
@@ -120,11 +130,11 @@ pub trait Listeners {
     /// The row of exactly that key.
     fn limit(&self, listener: &ListenerKey) -> Option<&Limit>;
 
-    /// Open connections of a quota; 0 where nobody counts.
-    fn open(&self, quota: &QuotaKey) -> i64;
+    /// Open connections of the quota of a row; 0 where nobody counts.
+    fn open(&self, limit: &Limit) -> i64;
 
-    /// What is known of those who connect to sockets of a quota.
-    fn sources(&self, quota: &QuotaKey) -> impl Sources;
+    /// What is known of those who connect to sockets of the quota of a row.
+    fn sources(&self, limit: &Limit) -> impl Sources;
 }
 
 /// What is known of handshakes that have begun.
@@ -136,6 +146,31 @@ pub trait Handshakes {
     /// True: the segment is for a handshake that has not ended, or for a listening socket itself, which remembers
     /// none (SYN cookies). It is asked for segments that may be the last of one.
     fn is_open(&self, segment: &Opening) -> bool;
+}
+
+/// What is known of connections that begin with a PROXY header.
+pub trait Headers {
+    /// True: some socket reads headers, so that segments with data are to be looked at.
+    fn are_read(&self) -> bool;
+
+    /// A connection begins to a socket that reads headers: its first byte is the one behind this SYN.
+    fn expect(&self, syn: &Opening);
+
+    /// True: the segment brings the first byte of a connection that was expected.
+    fn is_first(&self, segment: &Opening) -> bool;
+}
+
+/// None is read.
+impl Headers for () {
+    fn are_read(&self) -> bool {
+        false
+    }
+
+    fn expect(&self, _: &Opening) {}
+
+    fn is_first(&self, _: &Opening) -> bool {
+        false
+    }
 }
 
 /// How long a handshake may last, nanoseconds: five retransmissions, which double their distance, take 63 s, and a
@@ -163,26 +198,38 @@ pub fn judge<P: Packet, L: Listeners>(
     netns: u64,
     listeners: &L,
     handshakes: &impl Handshakes,
+    headers: &impl Headers,
 ) -> Verdict {
-    let opening = match Opening::read(packet, || handshakes.filled_lately()) {
+    let opening = match Opening::read(packet, || headers.are_read() || handshakes.filled_lately()) {
         Ok(opening) => opening,
         Err(None) => return Verdict::Pass,
         Err(Some(unread)) => return Verdict::PassUnread(unread),
     };
-    let exact = ListenerKey::of(netns, opening.destination, opening.ports.1);
-    let Some(limit) = listeners.limit(&exact) else { return Verdict::Pass };
-    let quota = QuotaKey::new(netns, limit.quota());
-    let (reason, silent) = match limit.policy().refuses(&opening, &listeners.sources(&quota)) {
-        Some(reason) => (reason, limit.policy().drops()),
-        None if limit.is_limited() && limit.is_reached(listeners.open(&quota)) => {
-            (DropReason::OverConnectionLimit, false)
+    let Some(limit) = listeners.limit(&opening.listener(netns)) else { return Verdict::Pass };
+    // Where headers are read, segments come this far that nobody's limit is about.
+    if !opening.is_last() || !headers.are_read() || handshakes.filled_lately() {
+        let quota = QuotaKey::new(netns, limit.quota());
+        let refused = match limit.policy().refuses(&opening, &listeners.sources(limit)) {
+            Some(reason) => Some((reason, limit.policy().drops())),
+            None if limit.is_limited() && limit.is_reached(listeners.open(limit)) => {
+                Some((DropReason::OverConnectionLimit, false))
+            }
+            None => None,
+        };
+        if let Some((reason, silent)) = refused
+            && (!opening.is_last() || handshakes.is_open(&opening))
+        {
+            return Verdict::Refuse(Refusal { opening, quota, reason, silent });
         }
-        None => return Verdict::Pass,
-    };
-    if opening.is_last() && !handshakes.is_open(&opening) {
-        return Verdict::Pass;
     }
-    Verdict::Refuse(Refusal { opening, quota, reason, silent })
+    if headers.are_read() && limit.reads_headers() {
+        if !opening.is_last() {
+            headers.expect(&opening);
+        } else if opening.payload > 0 && headers.is_first(&opening) {
+            return Verdict::ReadHeader;
+        }
+    }
+    Verdict::Pass
 }
 
 /// The socket that a connection to this address and port comes to: one of that very address goes before a wildcard, as

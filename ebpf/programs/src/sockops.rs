@@ -9,7 +9,7 @@ use aya_ebpf::{
     macros::sock_ops,
     programs::SockOpsContext,
 };
-use ebpf_common::{EVICTED, Limit, ListenerKey, Listeners, Mark, QuotaKey, SOURCE_OPEN_OFFSET, find};
+use ebpf_common::{EVICTED, Limit, ListenerKey, Listeners, Mark, SOURCE_OPEN_OFFSET, find};
 
 use crate::{
     atomic,
@@ -39,22 +39,21 @@ fn is_end(state: u32) -> bool {
 fn opened(context: &SockOpsContext) -> Option<()> {
     let exact = local(context)?;
     let limit = find(&exact, &Maps)?;
-    let quota = QuotaKey::new(exact.netns(), limit.quota());
-    let count = count(&quota)?;
+    let count = count(limit.slot())?;
     let mark = storage(context, &MARKS, CREATE)?;
     // SAFETY: the storage is this socket's, which is locked; the row outlives the program.
     unsafe {
         if !(*mark).is_fresh() {
             return None;
         }
-        *mark = Mark::counted(quota, (*count).epoch());
+        *mark = Mark::counted(limit.slot(), (*count).epoch());
         atomic::add(count.cast(), 1);
         if limit.is_reached(core::ptr::read_volatile(count).open()) {
             note_filled();
         }
     }
     if limit.policy().counts() {
-        open_source(context, limit, &quota, exact.netns());
+        open_source(context, limit, exact.netns());
     }
     let flags = context.cb_flags() | BPF_SOCK_OPS_STATE_CB_FLAG;
     context.set_cb_flags(flags as i32).ok()
@@ -68,7 +67,7 @@ fn ended(context: &SockOpsContext) -> Option<()> {
         if !(*mark).take_off() {
             return None;
         }
-        let count = count((*mark).quota())?;
+        let count = count((*mark).slot())?;
         if (*count).epoch() == (*mark).epoch() {
             atomic::add(count.cast(), -1);
         }
@@ -79,9 +78,9 @@ fn ended(context: &SockOpsContext) -> Option<()> {
 
 /// Counts a connection by its source and its source's network.
 #[inline(always)]
-fn open_source(context: &SockOpsContext, limit: &Limit, quota: &QuotaKey, netns: u64) -> Option<()> {
+fn open_source(context: &SockOpsContext, limit: &Limit, netns: u64) -> Option<()> {
     let peer = peer(context, netns)?;
-    let places = limit.policy().counted(&peer, &Maps.sources(quota));
+    let places = limit.policy().counted(&peer, &Maps.sources(limit));
     let mark = storage(context, &SOURCE_MARKS, CREATE)?;
     for (which, place) in places.iter().enumerate() {
         let Some(place) = place else { continue };
@@ -90,7 +89,7 @@ fn open_source(context: &SockOpsContext, limit: &Limit, quota: &QuotaKey, netns:
         unsafe {
             (*mark).set(which, *place, (*row).generation());
             atomic::add(row.cast(), 1);
-            if limit.policy().is_reached(place, core::ptr::read_volatile(row).open()) {
+            if limit.policy().is_reached(which, core::ptr::read_volatile(row).open()) {
                 note_filled();
             }
         }

@@ -2,11 +2,13 @@
 
 mod check;
 mod condition;
+mod ebpf;
 mod explain;
 mod fields;
 mod run;
 mod status;
 mod top;
+mod upgrade;
 
 use std::process::ExitCode;
 
@@ -31,6 +33,8 @@ enum Command {
     Status(status::Status),
     Fields(fields::Fields),
     Explain(explain::Explain),
+    Ebpf(ebpf::Ebpf),
+    Upgrade(upgrade::Upgrade),
 }
 
 /// How a command prints what it has found.
@@ -53,6 +57,8 @@ impl Cli {
             Command::Status(status) => status.run(),
             Command::Fields(fields) => fields.run(),
             Command::Explain(explain) => explain.run(),
+            Command::Ebpf(ebpf) => ebpf.run(),
+            Command::Upgrade(upgrade) => upgrade.run(),
         }
     }
 }

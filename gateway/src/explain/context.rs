@@ -1,10 +1,13 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ir::{Bind, BindId, Listener, ListenerId, SocketKey};
-use proxy::explain::{Explanation, Nearest, Path};
+use proxy::explain::{Explanation, Moment, Nearest, Path};
 use translate::{EffectiveLimit, Origins, Setting};
 
-use super::{Answer, Asked, Behind, Line, Verdict, Way, row, sight};
+use super::{
+    Answer, Asked, Behind, Line, Verdict, Way, row,
+    sight::{self, Refused},
+};
 use crate::{host, host::HostAddress, kernel, published::ListenerLine};
 
 /// What an explanation is about.
@@ -78,11 +81,11 @@ impl Context<'_> {
         let Path { listener: id, hostname, steps, is_broken } = path;
         let listener = id.as_ref().and_then(|id| bind.listeners.iter().find(|known| known.id == *id));
         let mut checks: Vec<Line> = steps.iter().map(|step| row::line(self, bind, path, step)).collect();
-        let mut reason = path.refusal().map(|(reason, _)| reason);
+        let mut refusal = path.refusal().map(|(reason, step)| (reason, step.moment));
         if let Some((line, full)) = self.kernel_count(bind, entrance) {
-            let comes_first = !reason.is_some_and(|reason| kernel::refuses(bind, reason));
-            if full && comes_first {
-                reason = Some(OVER_CONNECTION_LIMIT);
+            let is_sooner = |(reason, moment)| moment == Moment::Accept && kernel::refuses(bind, reason);
+            if full && !refusal.is_some_and(is_sooner) {
+                refusal = Some((OVER_CONNECTION_LIMIT, Moment::Accept));
                 checks.clear();
             }
             checks.insert(0, line);
@@ -91,10 +94,14 @@ impl Context<'_> {
             Some(entrance) => vec![entrance.tier],
             None => self.tiers(),
         };
-        let sees = match reason {
+        let sees = match refusal {
             None => vec![sight::served(*is_broken)],
-            Some(reason) => sight::refused(bind, listener.map(|listener| &**listener), reason, &tiers),
+            Some((reason, moment)) => {
+                let (config, listener) = (self.config, listener.map(|listener| &**listener));
+                Refused { config, bind, listener, reason, moment }.sights(&tiers)
+            }
         };
+        let reason = refusal.map(|(reason, _)| reason);
         Way {
             listener: id.as_ref().map(ToString::to_string),
             behind: id.as_ref().and_then(|id| self.origins.listeners.get(id)).map(Behind::from),

@@ -1,4 +1,5 @@
 use ir::{Bind, Listener};
+use proxy::explain::Moment;
 
 use super::answer::Sight;
 use crate::kernel;
@@ -20,21 +21,46 @@ pub(super) fn served(is_broken: bool) -> Sight {
     Sight { tier: "any".to_owned(), sees: sees.to_owned() }
 }
 
-/// What the client of a refused connection sees, by tier.
-pub(super) fn refused(bind: &Bind, listener: Option<&Listener>, reason: &str, tiers: &[&str]) -> Vec<Sight> {
-    let sight = |tier: &&str| {
-        let early = *tier != ACCEPT && kernel::refuses(bind, reason);
-        let sees = match (early, kernel::drops(bind, reason)) {
-            (true, true) => "no answer: it gives up when its patience ends".to_owned(),
-            (true, false) => "connection refused, at once".to_owned(),
-            (false, _) => after_accept(listener, reason),
+/// A refused connection.
+pub(super) struct Refused<'a> {
+    pub(super) config: &'a ir::Gateway,
+    pub(super) bind: &'a Bind,
+    /// `None`: its server name falls under none.
+    pub(super) listener: Option<&'a Listener>,
+    /// As metrics and logs name it.
+    pub(super) reason: &'a str,
+    /// When.
+    pub(super) moment: Moment,
+}
+
+impl Refused<'_> {
+    /// What its client sees, by tier.
+    pub(super) fn sights(&self, tiers: &[&str]) -> Vec<Sight> {
+        let mut all: Vec<Sight> = tiers.iter().map(|tier| self.sight(tier)).collect();
+        all.dedup();
+        all
+    }
+
+    fn sight(&self, tier: &str) -> Sight {
+        let Self { config, bind, listener, reason, moment } = self;
+        let in_kernel = tier != ACCEPT;
+        let (tier, sees) = match moment {
+            Moment::Header if in_kernel && kernel::refuses_by_header(bind, config, reason) => {
+                (tier, "connected, then reset".to_owned())
+            }
+            Moment::Accept if in_kernel && kernel::refuses(bind, reason) => {
+                let sees = if kernel::drops(bind, reason) {
+                    "no answer: it gives up when its patience ends"
+                } else {
+                    "connection refused, at once"
+                };
+                (tier, sees.to_owned())
+            }
+            // A kernel that lets it in leaves it to user space.
+            _ => (ACCEPT, after_accept(*listener, reason)),
         };
-        // A kernel that lets it in leaves it to user space.
-        Sight { tier: if early { *tier } else { ACCEPT }.to_owned(), sees }
-    };
-    let mut all: Vec<Sight> = tiers.iter().map(sight).collect();
-    all.dedup();
-    all
+        Sight { tier: tier.to_owned(), sees }
+    }
 }
 
 fn after_accept(listener: Option<&Listener>, reason: &str) -> String {

@@ -20,6 +20,7 @@ struct Shown {
     line: String,
     tiers: Vec<(String, &'static str)>,
     names: BTreeMap<QuotaId, Names>,
+    degraded: Vec<(String, &'static str)>,
     tally: Tally,
     unanswered: Tally,
     /// How lines of the access log look; `None`: there is none.
@@ -77,6 +78,7 @@ impl Board {
         &self,
         counters: Option<Counters>,
         tiers: Vec<(String, &'static str)>,
+        degraded: Vec<(String, &'static str)>,
         line: &str,
     ) -> bool {
         let mut shown = self.shown();
@@ -87,6 +89,7 @@ impl Board {
         }
         shown.counters = counters;
         shown.tiers = tiers;
+        shown.degraded = degraded;
         let changed = shown.line != line;
         line.clone_into(&mut shown.line);
         changed
@@ -157,6 +160,7 @@ impl Shown {
             open: open.collect(),
             unread: self.counters.as_ref().map(Counters::unread).unwrap_or_default(),
             tiers: self.tiers.clone(),
+            degraded: self.degraded.clone(),
         }
     }
 }
@@ -201,7 +205,7 @@ mod tests {
         shown.lines.add(Told { told: 6, not_told: 4, lost: 1 });
         drop(shown);
         // Other programs, or none.
-        board.show(None, Vec::new(), "accept");
+        board.show(None, Vec::new(), Vec::new(), "accept");
         board.shown().lines.add(Told { told: 9, not_told: 9, lost: 9 });
         [true, true, false].into_iter().for_each(|told| board.told(told));
         assert_eq!(board.shown().lines.outcomes(), [("told", 2), ("not_told", 14), ("lost", 10)]);

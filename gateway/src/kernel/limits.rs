@@ -10,7 +10,12 @@ use super::policy;
 pub(super) fn of(config: &ir::Gateway) -> Limits {
     let mut limits = Limits::new();
     for bind in &config.binds {
-        let limit = Limit { quota: quota(bind), most: most(bind), policy: policy::of(bind) };
+        let limit = Limit {
+            quota: quota(bind),
+            most: most(bind),
+            policy: policy::of(bind),
+            proxied: policy::proxied(bind, config),
+        };
         for key in bind.sockets.iter().filter(|key| key.transport == Transport::Tcp) {
             // A socket that two binds name is the first one's, as in the proxy.
             limits.entry(SocketAddr::new(key.address, key.port)).or_insert_with(|| limit.clone());
@@ -33,6 +38,7 @@ impl Shown {
     pub(super) fn policy(&self, reason: &str) -> Option<&PolicyName> {
         match reason {
             "over_connection_limit" => self.policies.client.as_ref(),
+            "proxy_untrusted" | "proxy_malformed" => None,
             _ => self.policies.connection.as_ref(),
         }
     }
@@ -57,18 +63,38 @@ pub(super) fn shown(config: &ir::Gateway) -> BTreeMap<QuotaId, Shown> {
     config.binds.iter().filter_map(of).collect()
 }
 
+/// Which quota each listener's connections count towards.
+pub(super) fn quotas(config: &ir::Gateway) -> BTreeMap<ListenerId, QuotaId> {
+    let of_bind = |bind: &Bind| {
+        let quota = quota(bind);
+        bind.listeners.iter().map(move |listener| (listener.id.clone(), quota)).collect::<Vec<_>>()
+    };
+    config.binds.iter().flat_map(of_bind).collect()
+}
+
 pub(super) fn quota(bind: &Bind) -> QuotaId {
     QuotaId::of(&bind.id.0)
 }
 
-/// True: the kernel refuses connections to this port for this reason, as metrics name it.
+/// True: the kernel refuses connections to this port for this reason, as metrics name it, before they are accepted.
 pub(crate) fn refuses(bind: &Bind, reason: &str) -> bool {
-    if reason == "over_connection_limit" {
-        return most(bind).is_some();
+    match reason {
+        "over_connection_limit" => most(bind).is_some(),
+        _ => policy::of(bind).is_some_and(|policy| asks(bind, &policy, SourceKey::Peer, reason)),
     }
-    let Some(policy) = policy::of(bind) else { return false };
+}
+
+/// True: it refuses them for this reason once their PROXY header has been read, if that comes in one piece.
+pub(crate) fn refuses_by_header(bind: &Bind, config: &ir::Gateway, reason: &str) -> bool {
+    policy::proxied(bind, config).is_some_and(|proxied| match reason {
+        "proxy_untrusted" | "proxy_malformed" => true,
+        _ => asks(bind, &proxied.policy, SourceKey::ProxySource, reason),
+    })
+}
+
+fn asks(bind: &Bind, policy: &bpf::Policy, key: SourceKey, reason: &str) -> bool {
     let rules = bind.listeners.first().and_then(|listener| listener.connection.as_deref());
-    let lists = rules.map(|rules| &rules.networks).filter(|networks| networks.key == SourceKey::Peer);
+    let lists = rules.map(|rules| &rules.networks).filter(|networks| networks.key == key);
     match reason {
         "source_denied" => lists.is_some_and(|networks| !networks.deny.is_empty()),
         "source_not_allowed" => lists.is_some_and(|networks| !networks.allow.is_empty()),

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ebpf_common::{
     Answer, Answers, Count, DropReason, Ends, HANDSHAKE, Handshakes, Limit, ListenerKey, Listeners, Mark,
-    Opening, Pace, QuotaKey, Reset, Sources, Unread, Verdict, judge,
+    Opening, Pace, Reset, Sources, Unread, Verdict, judge,
 };
 use frame::{Addresses, Frame, SYN};
 use proptest::{collection::vec, prelude::*};
@@ -30,11 +30,11 @@ impl Listeners for Full {
         (listener.address() != ELSEWHERE).then_some(&FULL)
     }
 
-    fn open(&self, _: &QuotaKey) -> i64 {
+    fn open(&self, _: &Limit) -> i64 {
         0
     }
 
-    fn sources(&self, _: &QuotaKey) -> impl Sources {}
+    fn sources(&self, _: &Limit) -> impl Sources {}
 }
 
 /// Handshakes with everybody have begun, or with nobody; a quota has become full lately, or not.
@@ -55,9 +55,9 @@ impl Handshakes for Begun {
 }
 
 fn refused(bytes: &[u8]) -> Option<Opening> {
-    match judge(&bytes, NETNS, &Full, &()) {
+    match judge(&bytes, NETNS, &Full, &(), &()) {
         Verdict::Refuse(refusal) => Some(refusal.opening),
-        Verdict::Pass | Verdict::PassUnread(_) => None,
+        Verdict::Pass | Verdict::PassUnread(_) | Verdict::ReadHeader => None,
     }
 }
 
@@ -145,7 +145,7 @@ proptest! {
     ) {
         let frame = Frame { flags: flags & !0x06 | 0x10, acknowledgement, ..frame };
         let asked = frame.bytes();
-        match judge(&asked.as_slice(), NETNS, &Full, &Begun { lately, open }) {
+        match judge(&asked.as_slice(), NETNS, &Full, &Begun { lately, open }, &()) {
             Verdict::Refuse(refusal) => {
                 prop_assert!(lately && open);
                 let answer = bytes(Reset::answering(&refusal.opening));
@@ -177,7 +177,7 @@ proptest! {
         let header = whole.len() - frame.payload.len() - frame.tcp_options.len();
         let cut = cut.index(header);
         prop_assert_eq!(refused(&whole[..cut]), None);
-        let verdict = judge(&&whole[..cut], NETNS, &Full, &());
+        let verdict = judge(&&whole[..cut], NETNS, &Full, &(), &());
         prop_assert_eq!(verdict, Verdict::PassUnread(Unread::Malformed));
     }
 
@@ -278,9 +278,9 @@ fn a_limit_is_reached_by_counting_and_not_by_a_count_below_zero() {
 
 #[test]
 fn a_connection_is_taken_off_once() {
-    let mut mark = Mark::counted(QuotaKey::new(NETNS, 5), 9);
+    let mut mark = Mark::counted(5, 9);
     assert!(!mark.is_fresh());
-    assert_eq!((mark.quota().id(), mark.epoch()), (5, 9));
+    assert_eq!((mark.slot(), mark.epoch()), (5, 9));
     assert_eq!([mark.take_off(), mark.take_off(), mark.take_off()], [true, false, false]);
     assert!(!mark.is_fresh(), "it is not counted again");
     assert_eq!((Count::new(9).open(), Count::new(9).epoch()), (0, 9));

@@ -7,6 +7,7 @@
 use std::{
     error::Error,
     net::{Ipv4Addr, Ipv6Addr},
+    os::fd::{AsFd, AsRawFd},
     path::PathBuf,
 };
 
@@ -20,6 +21,9 @@ use ebpf_common::{
     Limit, ListenerKey, NetworkKey, Networks, Policy, QuotaKey, Rate, Refused, SourceKey, names,
 };
 use nix::time::{ClockId, clock_gettime};
+
+#[path = "bench_bpf/counting.rs"]
+mod counting;
 
 /// Runs of which the best counts.
 const ROUNDS: u32 = 25;
@@ -56,6 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .map_or_else(|| PathBuf::from("target/release/bpf"), PathBuf::from);
     let mut loader = EbpfLoader::new();
     loader.override_global(names::EVENT_INTERVAL, &EVENT_INTERVAL, false);
+    loader.override_global(names::HEADERS, &1_u64, true);
     loader.map_max_entries(names::SOURCES, SOURCES).map_max_entries(names::BUCKETS, SOURCES / 2);
     let mut ebpf = loader.load_file(directory.join("gateway.bpf.o"))?;
     for name in [names::BARE_DROP, names::XDP_FRAGS, names::VETH_FRAGS] {
@@ -64,6 +69,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let program: &mut SchedClassifier = ebpf.program_mut(names::TC).ok_or(names::TC)?.try_into()?;
     program.load()?;
+    let memory = memory(&ebpf, names::SOURCES)? + memory(&ebpf, names::BUCKETS)?;
+    println!("Room for {SOURCES} sources takes {:.1} MB of the kernel's memory.\n", memory as f64 / 1e6);
     println!("| packet | XDP | TC |");
     println!("| --- | --- | --- |");
     let syn = v4(SYN, PORT);
@@ -87,6 +94,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     listen(&mut ebpf, Some(10), 0, checked())?;
     row(&ebpf, "SYN that every check of a policy lets pass, IPv4", &syn)?;
     row(&ebpf, "SYN that every check of a policy lets pass, IPv6", &v6(SYN, PORT, 0))?;
+    for (what, policy) in alone() {
+        listen(&mut ebpf, None, 0, policy)?;
+        row(&ebpf, &format!("SYN that a policy of {what} alone lets pass, IPv4"), &syn)?;
+    }
     let refusing = [
         ("deny list", Policy::of(1).with_networks(DENIED, false)),
         ("source limit", Policy::of(2).with_source_limit(1)),
@@ -107,7 +118,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (xdp, tc) = (best_single(&ebpf, names::XDP_FRAGS, syn)?, best_single(&ebpf, names::TC, syn)?);
         println!("| SYN at the limit, {family}: answered, one by one | {xdp} | {tc} |");
     }
-    Ok(())
+    counting::print(&mut ebpf, |ebpf, key, policy| listen_at(ebpf, &[key], None, 0, policy))
 }
 
 /// Nanoseconds per packet of the best of many runs.
@@ -135,6 +146,14 @@ fn run(ebpf: &Ebpf, name: &str, packet: &[u8], repeat: u32) -> Result<u128, Box<
     Ok(result.duration.as_nanos())
 }
 
+/// Bytes of the kernel's memory that a table of sources takes, as the kernel accounts for it.
+fn memory(ebpf: &Ebpf, name: &'static str) -> Result<u64, Box<dyn Error>> {
+    let Some(aya::maps::Map::LruHashMap(map)) = ebpf.map(name) else { return Err(name.into()) };
+    let told = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", map.fd().as_fd().as_raw_fd()))?;
+    let bytes = told.lines().find_map(|line| line.strip_prefix("memlock:")).ok_or(name)?;
+    Ok(bytes.trim().parse()?)
+}
+
 /// A quota has become full just now, as the programs are told.
 fn fill(ebpf: &mut Ebpf) -> Result<(), Box<dyn Error>> {
     let mut filled: Array<_, u64> = map(ebpf, names::FILLED)?.try_into()?;
@@ -157,6 +176,18 @@ fn checked() -> Policy {
         .with_rates(endless, endless)
 }
 
+/// Each check for itself, with room.
+fn alone() -> [(&'static str, Policy); 5] {
+    let (policy, endless) = (Policy::of(1), Rate::new(1, u32::MAX));
+    [
+        ("networks", policy.with_networks(OTHERS, true)),
+        ("a source limit", policy.with_source_limit(10)),
+        ("a prefix limit", policy.with_prefix_limit(100, 24, 64)),
+        ("a source rate", policy.with_rates(endless, Rate::NONE)),
+        ("a listener rate", policy.with_rates(Rate::NONE, endless)),
+    ]
+}
+
 /// Networks and sources for the policies.
 fn police(ebpf: &mut Ebpf) -> Result<(), Box<dyn Error>> {
     let senders = [(Ipv4Addr::new(198, 51, 100, 1).to_ipv6_mapped().octets(), 120), (SENDER6.octets(), 64)];
@@ -173,11 +204,11 @@ fn police(ebpf: &mut Ebpf) -> Result<(), Box<dyn Error>> {
         let address = Ipv4Addr::from(0x0a00_0000 + number * 256).to_ipv6_mapped().octets();
         say(OTHERS, address, 120, Networks::DENY)?;
     }
-    let mut sources: HashMap<_, Plain<SourceKey>, [i64; 2]> = map(ebpf, names::SOURCES)?.try_into()?;
+    let mut sources: HashMap<_, Plain<SourceKey>, [i64; 3]> = map(ebpf, names::SOURCES)?.try_into()?;
     for owner in [1, 2] {
         for (address, bits) in senders {
-            sources.insert(Plain(SourceKey::new(owner, address, 128)), [1, 1], 0)?;
-            sources.insert(Plain(SourceKey::new(owner, address, bits as u8)), [1, 1], 0)?;
+            sources.insert(Plain(SourceKey::new(owner, address, 128)), [1, 1, 0], 0)?;
+            sources.insert(Plain(SourceKey::new(owner, address, bits as u8)), [1, 1, 0], 0)?;
         }
     }
     let mut buckets: HashMap<_, Plain<SourceKey>, i64> = map(ebpf, names::BUCKETS)?.try_into()?;
@@ -187,17 +218,30 @@ fn police(ebpf: &mut Ebpf) -> Result<(), Box<dyn Error>> {
 
 /// The addresses of both families, which count together.
 fn listen(ebpf: &mut Ebpf, most: Option<u64>, open: i64, policy: Policy) -> Result<(), Box<dyn Error>> {
+    let keys = [V4.to_ipv6_mapped(), V6].map(|address| ListenerKey::new(0, address.octets(), PORT));
+    listen_at(ebpf, &keys, most, open, policy)
+}
+
+fn listen_at(
+    ebpf: &mut Ebpf,
+    keys: &[ListenerKey],
+    most: Option<u64>,
+    open: i64,
+    policy: Policy,
+) -> Result<(), Box<dyn Error>> {
     let quota = Plain(QuotaKey::new(0, 1));
-    let mut counts: HashMap<_, Plain<QuotaKey>, [i64; 3]> = map(ebpf, names::COUNTS)?.try_into()?;
-    counts.insert(quota, [open, 1, 0], 0)?;
+    let mut counts: Array<_, [i64; 3]> = map(ebpf, names::COUNTS)?.try_into()?;
+    counts.set(1, [open, 1, 0], 0)?;
     let mut refused: PerCpuHashMap<_, Plain<QuotaKey>, Plain<Refused>> =
         map(ebpf, names::REFUSED)?.try_into()?;
     let processors = nr_cpus().map_err(|(_, error)| error)?;
     refused.insert(quota, PerCpuValues::try_from(vec![Plain(Refused::default()); processors])?, 0)?;
+    let mut ports: Array<_, u32> = map(ebpf, names::PORTS)?.try_into()?;
+    keys.iter().try_for_each(|key| ports.set(key.port().into(), 1, 0))?;
     let mut limits: HashMap<_, Plain<ListenerKey>, Plain<Limit>> = map(ebpf, names::LIMITS)?.try_into()?;
-    let limit = Plain(Limit::new(1, most).with_policy(policy));
-    for address in [V4.to_ipv6_mapped(), V6] {
-        limits.insert(Plain(ListenerKey::new(0, address.octets(), PORT)), limit, 0)?;
+    let limit = Plain(Limit::new(1, most).with_policy(policy).with_slot(1));
+    for key in keys {
+        limits.insert(Plain(*key), limit, 0)?;
     }
     Ok(())
 }

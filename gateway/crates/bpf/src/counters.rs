@@ -1,8 +1,11 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use aya::{
     Ebpf,
-    maps::{HashMap, MapData, PerCpuArray, PerCpuHashMap},
+    maps::{Array, HashMap, MapData, PerCpuArray, PerCpuHashMap},
 };
 use ebpf_common::{Answers, EVICTED, QuotaKey, Unread, names};
 
@@ -21,10 +24,14 @@ pub struct Counters(Arc<Maps>);
 
 struct Maps {
     netns: u64,
-    counts: HashMap<MapData, Quota, CountRow>,
+    /// Open connections that another layout's programs count.
+    carried: Mutex<BTreeMap<QuotaId, u64>>,
+    counts: Array<MapData, CountRow>,
+    slots: HashMap<MapData, u32, Quota>,
     refused: PerCpuHashMap<MapData, Quota, RefusedRow>,
     reasons: PerCpuArray<MapData, u64>,
-    desk: PerCpuArray<MapData, DeskRow>,
+    /// `None`: no programs of one's own.
+    desk: Option<PerCpuArray<MapData, DeskRow>>,
 }
 
 /// Connections that were refused for one quota, since its row was made. Rows outlive a crash.
@@ -41,14 +48,16 @@ pub struct Refusals {
 }
 
 impl Counters {
-    /// Opens the pinned maps, and those of loaded programs.
-    pub(crate) fn open(pins: &Pins, programs: &Ebpf, netns: u64) -> Result<Self, Error> {
+    /// Opens the pinned maps, and those of loaded programs, if there are any.
+    pub(crate) fn open(pins: &Pins, programs: Option<&Ebpf>, netns: u64) -> Result<Self, Error> {
         Ok(Self(Arc::new(Maps {
             netns,
+            carried: Mutex::default(),
             counts: pinned(pins, names::COUNTS)?.try_into().map_err(failed("open", names::COUNTS))?,
+            slots: pinned(pins, names::SLOTS)?.try_into().map_err(failed("open", names::SLOTS))?,
             refused: pinned(pins, names::REFUSED)?.try_into().map_err(failed("open", names::REFUSED))?,
             reasons: pinned(pins, names::REASONS)?.try_into().map_err(failed("open", names::REASONS))?,
-            desk: events::desk(programs)?,
+            desk: programs.map(events::desk).transpose()?,
         })))
     }
 
@@ -83,14 +92,30 @@ impl Counters {
 
     /// Open connections of every quota of this network namespace.
     pub fn open_connections(&self) -> Vec<(QuotaId, u64)> {
-        let rows = self.0.counts.iter().flatten().filter(|(key, _)| key.0.netns() == self.0.netns);
-        rows.map(|(key, row)| (QuotaId(key.0.id()), row.0.open().max(0).unsigned_abs())).collect()
+        let slots = self.0.slots.iter().flatten().filter(|(_, key)| key.0.netns() == self.0.netns);
+        slots.map(|(slot, key)| self.open_with_carried(QuotaId(key.0.id()), slot)).collect()
     }
 
     /// Open connections of one quota; `None`: nobody counts them.
     pub fn open_of(&self, quota: QuotaId) -> Option<u64> {
-        let row = self.0.counts.get(&Quota(QuotaKey::new(self.0.netns, quota.0)), 0).ok()?;
-        Some(row.0.open().max(0).unsigned_abs())
+        let wanted = QuotaKey::new(self.0.netns, quota.0);
+        let (slot, _) = self.0.slots.iter().flatten().find(|(_, key)| key.0 == wanted)?;
+        Some(self.open_with_carried(quota, slot).1)
+    }
+
+    fn open_with_carried(&self, quota: QuotaId, slot: u32) -> (QuotaId, u64) {
+        let open = self.0.counts.get(&slot, 0).map_or(0, |row| row.0.open().max(0).unsigned_abs());
+        (quota, open + self.carried(quota))
+    }
+
+    /// From now on so many more are open than the maps say.
+    pub(crate) fn carry(&self, open: &BTreeMap<QuotaId, u64>) {
+        self.0.carried.lock().unwrap_or_else(PoisonError::into_inner).clone_from(open);
+    }
+
+    fn carried(&self, quota: QuotaId) -> u64 {
+        let carried = self.0.carried.lock().unwrap_or_else(PoisonError::into_inner);
+        carried.get(&quota).copied().unwrap_or(0)
     }
 
     /// True: both read what the same programs count.
@@ -100,7 +125,8 @@ impl Counters {
 
     /// Refusals by whether they were told of.
     pub fn told(&self) -> Told {
-        let Ok(desks) = self.0.desk.get(&0, 0) else { return Told::default() };
+        let desks = self.0.desk.as_ref().and_then(|desk| desk.get(&0, 0).ok());
+        let Some(desks) = desks else { return Told::default() };
         let totals = desks.iter().map(|DeskRow(desk)| desk.telling.totals());
         let [told, not_told, lost] =
             totals.fold([0; 3], |[a, b, c], [d, e, f]: [u64; 3]| [a + d, b + e, c + f]);

@@ -1,10 +1,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
-use crate::Policy;
+use crate::{Policy, Proxied};
 
 /// Every listening address of the process. Those without a limit belong here too, so that their connections are
 /// counted before they get one.
@@ -19,6 +20,16 @@ pub struct Limit {
     pub most: Option<u64>,
     /// `None`: anybody may connect.
     pub policy: Option<Arc<Policy>>,
+    /// `None`: no PROXY header is read.
+    pub proxied: Option<Proxied>,
+}
+
+impl Limit {
+    /// True: connections are counted by source or network, or sources have buckets.
+    pub fn tracks(&self) -> bool {
+        let policies = [self.policy.as_ref(), self.proxied.as_ref().map(|proxied| &proxied.policy)];
+        policies.into_iter().flatten().any(|policy| policy.tracks())
+    }
 }
 
 /// Names what is counted together, the same after a restart.
@@ -30,6 +41,12 @@ impl QuotaId {
     pub fn of(name: &str) -> Self {
         let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
         Self(name.bytes().fold(0xcbf2_9ce4_8422_2325, hash))
+    }
+}
+
+impl fmt::Display for QuotaId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
     }
 }
 
@@ -53,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_wildcard_stands_for_the_addresses_that_nobody_else_listens_on() {
-        let limit = |name: &str| Limit { quota: QuotaId::of(name), most: None, policy: None };
+        let limit = |name: &str| Limit { quota: QuotaId::of(name), most: None, policy: None, proxied: None };
         let at = |text: &str| -> SocketAddr { text.parse().expect("an address") };
         let limits = Limits::from([
             (at("0.0.0.0:80"), limit("all")),

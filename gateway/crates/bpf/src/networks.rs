@@ -21,35 +21,17 @@ impl Networks {
     /// Of addresses and numbers of bits; host bits are passed over.
     pub fn new(deny: &[(IpAddr, u8)], allow: &[(IpAddr, u8)], exempt: &[(IpAddr, u8)]) -> Self {
         let lists = [(deny, Says::DENY), (allow, Says::ALLOW), (exempt, Says::EXEMPT)];
-        let mut own = BTreeMap::<_, u32>::new();
-        for (network, says) in lists.iter().flat_map(|(list, says)| list.iter().map(move |one| (*one, *says)))
-        {
-            *own.entry(key(network)).or_default() |= says;
-        }
-        let is_ipv4 = |(address, bits): &([u8; 16], u8)| *bits >= 96 && address[..12] == IPV4.0[..12];
-        if own.keys().any(|key| !is_ipv4(key) && covers(*key, IPV4)) {
-            own.entry(IPV4).or_default();
-        }
-        // In this order a network comes after those around it, which are still on the stack.
-        let mut around: Vec<(([u8; 16], u8), u32)> = Vec::new();
-        let rows = own.into_iter().map(|(key, says)| {
-            let is_around = |other: ([u8; 16], u8)| covers(other, key) && is_ipv4(&other) == is_ipv4(&key);
-            // One of IPv6 around all of IPv4 comes back after it.
-            let says = around
-                .iter()
-                .filter(|(other, _)| is_around(*other))
-                .fold(says, |says, (_, more)| says | more);
-            while around.last().is_some_and(|(other, _)| !covers(*other, key)) {
-                around.pop();
-            }
-            around.push((key, says));
-            (key, says)
-        });
-        let rows: BTreeMap<_, _> = rows.collect();
-        Self { id: id(&rows), allow_listed: !allow.is_empty(), rows }
+        let rows = rows(&lists);
+        Self { id: if rows.is_empty() { 0 } else { id(&rows) }, allow_listed: !allow.is_empty(), rows }
     }
 
-    /// Names the set by what is in it; 0: nothing is.
+    /// Of those who may send PROXY headers; there may be none.
+    pub fn of_senders(senders: &[(IpAddr, u8)]) -> Self {
+        let rows = rows(&[(senders, Says::SENDER)]);
+        Self { id: id(&rows), allow_listed: false, rows }
+    }
+
+    /// Names the set by what is in it; 0: it is never asked.
     pub(crate) const fn id(&self) -> u64 {
         self.id
     }
@@ -68,6 +50,31 @@ impl Networks {
     }
 }
 
+fn rows(lists: &[(&[(IpAddr, u8)], u32)]) -> BTreeMap<([u8; 16], u8), u32> {
+    let mut own = BTreeMap::<_, u32>::new();
+    for (network, says) in lists.iter().flat_map(|(list, says)| list.iter().map(move |one| (*one, *says))) {
+        *own.entry(key(network)).or_default() |= says;
+    }
+    let is_ipv4 = |(address, bits): &([u8; 16], u8)| *bits >= 96 && address[..12] == IPV4.0[..12];
+    if own.keys().any(|key| !is_ipv4(key) && covers(*key, IPV4)) {
+        own.entry(IPV4).or_default();
+    }
+    // In this order a network comes after those around it, which are still on the stack.
+    let mut around: Vec<(([u8; 16], u8), u32)> = Vec::new();
+    let rows = own.into_iter().map(|(key, says)| {
+        let is_around = |other: ([u8; 16], u8)| covers(other, key) && is_ipv4(&other) == is_ipv4(&key);
+        // One of IPv6 around all of IPv4 comes back after it.
+        let says =
+            around.iter().filter(|(other, _)| is_around(*other)).fold(says, |says, (_, more)| says | more);
+        while around.last().is_some_and(|(other, _)| !covers(*other, key)) {
+            around.pop();
+        }
+        around.push((key, says));
+        (key, says)
+    });
+    rows.collect()
+}
+
 fn key((address, bits): (IpAddr, u8)) -> ([u8; 16], u8) {
     let bits = if address.is_ipv4() { 96 + bits.min(32) } else { bits.min(128) };
     (truncated(mapped(address), bits), bits)
@@ -84,9 +91,6 @@ fn covers((around, bits): ([u8; 16], u8), (address, more): ([u8; 16], u8)) -> bo
 
 /// FNV-1a in 64 bits over every row; never 0.
 fn id(rows: &BTreeMap<([u8; 16], u8), u32>) -> u64 {
-    if rows.is_empty() {
-        return 0;
-    }
     let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
     let bytes = rows
         .iter()

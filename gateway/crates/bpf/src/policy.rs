@@ -19,6 +19,17 @@ pub struct Policy {
     pub drop: bool,
 }
 
+/// Where connections begin with a PROXY header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxied {
+    /// Who may send one, by [`Networks::of_senders`].
+    pub senders: Arc<Networks>,
+    /// True: a connection may begin without one.
+    pub optional: bool,
+    /// What holds for the source in it. Limits on connections hold for those that [`crate::Sources::mark`] says are full.
+    pub policy: Arc<Policy>,
+}
+
 /// Most connections from one network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PrefixLimit {

@@ -1,4 +1,7 @@
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use aya::{
     maps::{
@@ -6,18 +9,19 @@ use aya::{
     },
     util::nr_cpus,
 };
-use ebpf_common::{Count, QuotaKey, Refused, names};
+use ebpf_common::{QuotaKey, Refused, names};
 use nix::{
     libc,
     time::{ClockId, clock_gettime},
 };
 
 use crate::{
-    Error,
+    Error, Networks, Proxied,
     error::Cause,
     limits::{Limit, Limits, QuotaId, expanded},
     pins::Pins,
-    row::{CountRow, Key, LimitRow, Network, Quota, RefusedRow},
+    row::{Key, LimitRow, Network, Quota, RefusedRow},
+    slots::Slots,
 };
 
 /// Source: `include/uapi/linux/bpf.h`.
@@ -30,9 +34,12 @@ pub(crate) struct Rows {
     addresses: BTreeSet<IpAddr>,
     /// What is in force; `None`: whatever an earlier process has left.
     wanted: Option<Limits>,
+    /// Open connections that another layout's programs count, and that these know nothing of.
+    carried: BTreeMap<QuotaId, u64>,
     limits: HashMap<MapData, Key, LimitRow>,
+    ports: Array<MapData, u32>,
     networks: LpmTrie<MapData, Network, u32>,
-    counts: HashMap<MapData, Quota, CountRow>,
+    slots: Slots,
     refused: PerCpuHashMap<MapData, Quota, RefusedRow>,
     filled: Array<MapData, u64>,
 }
@@ -44,9 +51,11 @@ impl Rows {
             netns,
             addresses: BTreeSet::new(),
             wanted: None,
+            carried: BTreeMap::new(),
             limits: pinned(pins, names::LIMITS)?.try_into().map_err(failed("open", names::LIMITS))?,
+            ports: pinned(pins, names::PORTS)?.try_into().map_err(failed("open", names::PORTS))?,
             networks: pinned(pins, names::NETWORKS)?.try_into().map_err(failed("open", names::NETWORKS))?,
-            counts: pinned(pins, names::COUNTS)?.try_into().map_err(failed("open", names::COUNTS))?,
+            slots: Slots::open(pins, netns)?,
             refused: pinned(pins, names::REFUSED)?.try_into().map_err(failed("open", names::REFUSED))?,
             filled: pinned(pins, names::FILLED)?.try_into().map_err(failed("open", names::FILLED))?,
         })
@@ -58,19 +67,18 @@ impl Rows {
     pub(crate) fn tighten(&mut self, limits: &Limits) -> Result<(), Error> {
         for limit in limits.values() {
             // What counts, and what a row may refer to, is there before it.
-            self.add(Quota(QuotaKey::new(self.netns, limit.quota.0)))?;
+            self.add(limit.quota)?;
             self.add_networks(limit)?;
         }
         for (address, limit) in expanded(limits, &self.addresses) {
             let key = Key::new(self.netns, address);
             let new = self.row(limit);
             let row = match self.before(&key)? {
+                // The same listener's: its policy stays for the moment.
                 Some(before) if before.quota() == new.quota() => {
-                    ebpf_common::Limit::new(new.quota(), lower(before.most(), new.most()))
-                        .with_policy(*before.policy())
+                    before.with_most(lower(before.most(), new.most())).with_slot(new.slot())
                 }
-                Some(before) => ebpf_common::Limit::new(new.quota(), lower(before.most(), new.most()))
-                    .with_policy(*new.policy()),
+                Some(before) => new.with_most(lower(before.most(), new.most())),
                 None => new,
             };
             self.set(key, row)?;
@@ -83,8 +91,8 @@ impl Rows {
     /// end.
     fn note_filled(&mut self, quota: QuotaId, most: Option<u64>) -> Result<(), Error> {
         let Some(most) = most else { return Ok(()) };
-        let count = self.counts.get(&Quota(QuotaKey::new(self.netns, quota.0)), 0);
-        if count.is_ok_and(|row| ebpf_common::Limit::new(quota.0, Some(most)).is_reached(row.0.open())) {
+        let open = self.slots.of(quota.0).map_or(0, |slot| self.slots.count(slot));
+        if ebpf_common::Limit::new(quota.0, Some(most)).is_reached(open) {
             self.set_filled()?;
         }
         Ok(())
@@ -101,14 +109,14 @@ impl Rows {
         self.settle()?;
         self.remove_networks(limits)?;
         let quotas: BTreeSet<u64> = limits.values().map(|limit| limit.quota.0).collect();
-        let is_wanted = |quota: &Quota| quota.0.netns() == self.netns && quotas.contains(&quota.0.id());
-        for quota in list(self.counts.keys(), names::COUNTS)?.into_iter().filter(|quota| !is_wanted(quota)) {
+        let unwanted: Vec<_> = self.slots.all().filter(|(quota, _)| !quotas.contains(&quota.id())).collect();
+        for (quota, slot) in unwanted {
             // Connections of a listener that is gone may be there for long, and it may come back.
-            if self.counts.get(&quota, 0).is_ok_and(|row| row.0.open() > 0) {
+            if self.slots.count(slot) > 0 {
                 continue;
             }
-            gone(self.counts.remove(&quota)).map_err(failed("remove from", names::COUNTS))?;
-            gone(self.refused.remove(&quota)).map_err(failed("remove from", names::REFUSED))?;
+            self.slots.release(quota)?;
+            gone(self.refused.remove(&Quota(quota))).map_err(failed("remove from", names::REFUSED))?;
         }
         Ok(())
     }
@@ -118,6 +126,15 @@ impl Rows {
     pub(crate) fn know(&mut self, addresses: &BTreeSet<IpAddr>) -> Result<(), Error> {
         if self.addresses != *addresses {
             self.addresses.clone_from(addresses);
+            self.settle()?;
+        }
+        Ok(())
+    }
+
+    /// From now on so many connections are open that the programs do not count.
+    pub(crate) fn carry(&mut self, open: BTreeMap<QuotaId, u64>) -> Result<(), Error> {
+        if self.carried != open {
+            self.carried = open;
             self.settle()?;
         }
         Ok(())
@@ -148,24 +165,52 @@ impl Rows {
             self.set_filled()?;
         }
         let is_wanted = |key: &Key| key.0.netns() == self.netns && rows.contains_key(&key.address());
+        let mut left = BTreeSet::new();
         for key in list(self.limits.keys(), names::LIMITS)?.into_iter().filter(|key| !is_wanted(key)) {
             gone(self.limits.remove(&key)).map_err(failed("remove from", names::LIMITS))?;
+            left.insert(key.0.port());
+        }
+        self.leave(&left)
+    }
+
+    /// Frees ports that no row has any more, of this namespace or another's.
+    fn leave(&mut self, left: &BTreeSet<u16>) -> Result<(), Error> {
+        if left.is_empty() {
+            return Ok(());
+        }
+        for in_use in [false, true] {
+            // Looked at once more afterwards: another process may have added a row meanwhile.
+            let keys = list(self.limits.keys(), names::LIMITS)?;
+            let ports: BTreeSet<u16> = keys.iter().map(|key| key.0.port()).collect();
+            for port in left.iter().filter(|port| ports.contains(port) == in_use) {
+                self.note_port(*port, in_use)?;
+            }
         }
         Ok(())
     }
 
+    fn note_port(&mut self, port: u16, in_use: bool) -> Result<(), Error> {
+        self.ports.set(port.into(), u32::from(in_use), 0).map_err(failed("write", names::PORTS))
+    }
+
     fn row(&self, limit: &Limit) -> ebpf_common::Limit {
-        let Limit { quota, most, policy } = limit;
-        let row = ebpf_common::Limit::new(quota.0, *most);
-        match policy {
-            // Apart from the same quota's of another namespace.
-            Some(policy) => row.with_policy(policy.row((quota.0 ^ self.netns.rotate_left(32)).max(1))),
-            None => row,
+        let Limit { quota, most, policy, proxied } = limit;
+        // No row of anybody where nobody counts.
+        let slot = self.slots.of(quota.0).unwrap_or(u32::MAX);
+        let carried = self.carried.get(quota).copied().unwrap_or(0);
+        let most = most.map(|most| most.saturating_sub(carried));
+        let mut row = ebpf_common::Limit::new(quota.0, most).with_slot(slot);
+        if let Some(policy) = policy {
+            row = row.with_policy(policy.row(owner(self.netns, *quota, false)));
         }
+        if let Some(Proxied { senders, optional, policy }) = proxied {
+            row = row.reading_headers(senders.id(), policy.row(owner(self.netns, *quota, true)), *optional);
+        }
+        row
     }
 
     fn add_networks(&mut self, limit: &Limit) -> Result<(), Error> {
-        for (key, bits, says) in limit.policy.iter().flat_map(|policy| policy.networks.rows()) {
+        for (key, bits, says) in networks(limit).flat_map(Networks::rows) {
             let key = NetworkOf::new(bits, Network(key));
             self.networks.insert(&key, says, 0).map_err(failed("add to", names::NETWORKS))?;
         }
@@ -188,9 +233,9 @@ impl Rows {
         Ok(())
     }
 
-    fn add(&mut self, quota: Quota) -> Result<(), Error> {
-        let count = CountRow(Count::new(epoch()));
-        there(self.counts.insert(quota, count, BPF_NOEXIST)).map_err(failed("add to", names::COUNTS))?;
+    fn add(&mut self, quota: QuotaId) -> Result<(), Error> {
+        self.slots.take(quota.0, epoch())?;
+        let quota = Quota(QuotaKey::new(self.netns, quota.0));
         let processors = nr_cpus().map_err(|(_, error)| failed("size", names::REFUSED)(error))?;
         let zeros = PerCpuValues::try_from(vec![RefusedRow(Refused::default()); processors]);
         let zeros = zeros.map_err(failed("size", names::REFUSED))?;
@@ -206,8 +251,24 @@ impl Rows {
     }
 
     fn set(&mut self, key: Key, row: ebpf_common::Limit) -> Result<(), Error> {
-        self.limits.insert(key, LimitRow(row), 0).map_err(failed("write", names::LIMITS))
+        // Before the row, which is found from then on, and after it: another process may have freed the port meanwhile.
+        self.note_port(key.0.port(), true)?;
+        self.limits.insert(key, LimitRow(row), 0).map_err(failed("write", names::LIMITS))?;
+        self.note_port(key.0.port(), true)
     }
+}
+
+/// Every set of networks that a limit refers to.
+fn networks(limit: &Limit) -> impl Iterator<Item = &Networks> {
+    let policies = [limit.policy.as_ref(), limit.proxied.as_ref().map(|proxied| &proxied.policy)];
+    let senders = limit.proxied.iter().map(|proxied| &*proxied.senders);
+    policies.into_iter().flatten().map(|policy| &*policy.networks).chain(senders)
+}
+
+/// Whose sources they are that connect to a quota's sockets: apart from the same quota's of another namespace, and from
+/// those in PROXY headers.
+pub(crate) fn owner(netns: u64, quota: QuotaId, proxied: bool) -> u64 {
+    (quota.0 ^ netns.rotate_left(32) ^ u64::from(proxied).rotate_left(63)).max(1)
 }
 
 /// A handle of its own of a pinned map.
@@ -228,7 +289,10 @@ fn lower(a: Option<u64>, b: Option<u64>) -> Option<u64> {
 }
 
 /// A list first: a map that is changed while it is walked may begin again.
-fn list<K>(keys: impl Iterator<Item = Result<K, MapError>>, map: &'static str) -> Result<Vec<K>, Error> {
+pub(crate) fn list<K>(
+    keys: impl Iterator<Item = Result<K, MapError>>,
+    map: &'static str,
+) -> Result<Vec<K>, Error> {
     keys.collect::<Result<_, _>>().map_err(failed("list", map))
 }
 
@@ -239,7 +303,7 @@ fn there(outcome: Result<(), MapError>) -> Result<(), MapError> {
     }
 }
 
-fn gone(outcome: Result<(), MapError>) -> Result<(), MapError> {
+pub(crate) fn gone(outcome: Result<(), MapError>) -> Result<(), MapError> {
     match outcome {
         Err(MapError::KeyNotFound) => Ok(()),
         Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),

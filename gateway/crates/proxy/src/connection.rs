@@ -12,7 +12,7 @@ use crate::{
     http::{h1, h2},
     refusal::{Refusal, TIER},
     snapshot::Scope,
-    sources::Source,
+    sources::{Source, Tlvs},
     worker::Worker,
 };
 pub(crate) use admit::{Applicant, Known, admit, ask};
@@ -27,6 +27,8 @@ pub(crate) struct ConnectionContext {
     pub(crate) worker: Rc<Worker>,
     /// Who is calling.
     pub(crate) source: Source,
+    /// What its PROXY header says beside addresses.
+    pub(crate) tlvs: Option<Tlvs>,
     /// Present if the connection came in TLS.
     pub(crate) tls: Option<TlsInfo>,
     cohort: Rc<Cohort>,
@@ -57,6 +59,12 @@ impl ConnectionContext {
     /// while idle; it never resolves twice.
     pub(crate) async fn drained(&self) {
         self.cohort.drained().await;
+    }
+
+    /// Resolves once the connection is to be closed if it waits for a request; otherwise as
+    /// [`ConnectionContext::drained`].
+    pub(crate) async fn dismissed(&self) {
+        self.cohort.dismissed().await;
     }
 }
 
@@ -91,8 +99,8 @@ async fn prepare(worker: Rc<Worker>, cohort: Rc<Cohort>, socket: Socket, source:
 type Driver = Pin<Box<dyn Future<Output = ()>>>;
 
 fn drive(worker: Rc<Worker>, established: Established) -> Driver {
-    let Established { ready, buffered, source, tls, cohort } = established;
-    let context = ConnectionContext { worker, source, tls, cohort };
+    let Established { ready, buffered, source, tlvs, tls, cohort } = established;
+    let context = ConnectionContext { worker, source, tlvs, tls, cohort };
     match ready {
         Ready::Http1(io) => Box::pin(h1::serve(io, buffered, context)),
         Ready::Http2(io) => Box::pin(h2::serve(io, buffered, context)),

@@ -36,5 +36,7 @@ mod worker;
 pub use explain::Explainer;
 pub use listener::BindError;
 pub use proxy::{ListenerState, Options, Prepared, Proxy};
-pub use slots::PolicyCheck;
+pub use slots::{Count, Counted, Foreign, Keeper, PolicyCheck};
+pub use sources::{Seen, Sources};
 pub use telling::{RefusedConnection, RefusedSources, Teller, TopSource};
+pub use worker::Pulse;

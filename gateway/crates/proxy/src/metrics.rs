@@ -14,6 +14,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod upstream;
+mod workers;
 
 use std::sync::Arc;
 
@@ -38,10 +39,11 @@ pub const REFUSED: &str = table::CONNECTIONS_REFUSED.name;
 /// As [`REFUSED`].
 pub const DRY_RUN: &str = table::CONNECTIONS_DRY_RUN.name;
 use table::{
-    ACCEPT_PAUSES, ACCESS_LOG_DROPPED, CONNECTION_PANICS, REFUSALS_TOLD, TRACKED_SOURCES,
-    TRACKED_SOURCES_EVICTED,
+    ACCEPT_PAUSES, ACCESS_LOG_DROPPED, CONNECTION_PANICS, PREDECESSOR_CONNECTIONS, REFUSALS_TOLD,
+    TRACKED_SOURCES, TRACKED_SOURCES_EVICTED,
 };
 pub(crate) use upstream::UpstreamMetrics;
+pub use workers::WorkerMetrics;
 
 /// Every metric of the data plane.
 pub(crate) struct Metrics {
@@ -49,6 +51,7 @@ pub(crate) struct Metrics {
     panics: IntCounter,
     accept_pauses: IntCounter,
     access_log_dropped: IntCounter,
+    predecessor_connections: IntGauge,
     tracked_sources: IntGauge,
     tracked_sources_evicted: IntCounter,
     refusals_told: IntCounterVec,
@@ -74,6 +77,7 @@ impl Metrics {
             panics: counter(&registry, CONNECTION_PANICS),
             accept_pauses: counter(&registry, ACCEPT_PAUSES),
             access_log_dropped: counter(&registry, ACCESS_LOG_DROPPED),
+            predecessor_connections: gauge(&registry, PREDECESSOR_CONNECTIONS),
             tracked_sources: gauge(&registry, TRACKED_SOURCES),
             tracked_sources_evicted: counter(&registry, TRACKED_SOURCES_EVICTED),
             refusals_told: counters(&registry, REFUSALS_TOLD),
@@ -103,6 +107,11 @@ impl Metrics {
     /// Counts access-log lines that were not written.
     pub(crate) fn access_log_dropped(&self) -> IntCounter {
         self.access_log_dropped.clone()
+    }
+
+    /// Connections that a predecessor serves.
+    pub(crate) fn predecessor_connections(&self) -> IntGauge {
+        self.predecessor_connections.clone()
     }
 
     /// A table of so many sources, which counts here.

@@ -25,6 +25,8 @@ pub(crate) enum Refusal {
     ProxyUntrusted,
     /// Bytes that begin like a PROXY header and are none.
     ProxyMalformed,
+    /// A PROXY header that is not the one that the kernel has seen.
+    ProxyMismatch,
     /// No PROXY header where one is required.
     ProxyMissing,
     /// The SNI (or its absence) falls under no listener of the port.
@@ -54,7 +56,7 @@ pub(crate) enum Governor {
 
 impl Refusal {
     /// Every reason, for building metric handles ahead.
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::OverConnectionLimit,
         Self::OverGlobalLimit,
         Self::SourceDenied,
@@ -65,6 +67,7 @@ impl Refusal {
         Self::OverListenerRate,
         Self::ProxyUntrusted,
         Self::ProxyMalformed,
+        Self::ProxyMismatch,
         Self::ProxyMissing,
         Self::TlsNoListener,
         Self::TlsMalformed,
@@ -87,6 +90,7 @@ impl Refusal {
             Self::OverListenerRate => "over_listener_rate",
             Self::ProxyUntrusted => "proxy_untrusted",
             Self::ProxyMalformed => "proxy_malformed",
+            Self::ProxyMismatch => "proxy_mismatch",
             Self::ProxyMissing => "proxy_missing",
             Self::TlsNoListener => "tls_no_listener",
             Self::TlsMalformed => "tls_malformed",
@@ -114,6 +118,7 @@ impl Refusal {
             Self::OverGlobalLimit
             | Self::ProxyUntrusted
             | Self::ProxyMalformed
+            | Self::ProxyMismatch
             | Self::ProxyMissing
             | Self::TlsNoListener
             | Self::TlsMalformed

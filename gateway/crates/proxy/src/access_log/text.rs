@@ -2,7 +2,7 @@ use std::{fmt::Display, time::SystemTime};
 
 use super::{
     Names, Record, Unserved,
-    format::{Millis, Timestamp, print, protocol, tls_version},
+    format::{Millis, Timestamp, print, protocol, tls_version, tlvs},
 };
 
 /// For people: when, who, what and how it went, then `key=value` for the rest. What is absent is left out.
@@ -48,6 +48,9 @@ pub(super) fn request(line: &mut String, record: &Record, names: &Names<'_>) {
     if names.source.peer.ip() != record.client {
         pair(line, "peer", names.source.peer);
     }
+    if let Some(proxied) = names.source.proxied {
+        pair(line, "destination", proxied.destination);
+    }
     if let Some(version) = names.tls.and_then(|tls| tls.version).and_then(tls_version) {
         pair(line, "tls", version);
     }
@@ -63,6 +66,7 @@ pub(super) fn request(line: &mut String, record: &Record, names: &Names<'_>) {
     if let Some(detail) = &record.detail {
         quoted(line, "detail", detail.as_bytes());
     }
+    tlvs(names, |key, value| quoted(line, key, value));
     line.push('\n');
 }
 

@@ -8,8 +8,8 @@ use prometheus::{
 use super::{
     Family, register,
     table::{
-        CONNECTIONS_REFUSED, KERNEL_CONNECTIONS_OPEN, KERNEL_SOURCES_EVICTED, KERNEL_TIER, KERNEL_UNANSWERED,
-        KERNEL_UNREAD, REFUSALS_TOLD,
+        CONNECTIONS_REFUSED, KERNEL_CONNECTIONS_OPEN, KERNEL_DEGRADED, KERNEL_SOURCES_EVICTED, KERNEL_TIER,
+        KERNEL_UNANSWERED, KERNEL_UNREAD, REFUSALS_TOLD,
     },
 };
 
@@ -30,6 +30,8 @@ pub struct KernelReading {
     pub unread: Vec<(&'static str, u64)>,
     /// What enforces limits on each interface.
     pub tiers: Vec<(String, &'static str)>,
+    /// What does less than it could: the interface, or nothing for all of it, and the reason in a word.
+    pub degraded: Vec<(String, &'static str)>,
 }
 
 /// Connections that the kernel half has refused for one reason.
@@ -57,8 +59,14 @@ impl KernelMetrics {
     /// Registers them; `read` is called whenever the registry is read. At most once per registry.
     pub fn register(registry: &Registry, read: impl Fn() -> KernelReading + Send + Sync + 'static) {
         // A name is registered once; what is collected under it may come from several places.
-        let families =
-            [KERNEL_CONNECTIONS_OPEN, KERNEL_SOURCES_EVICTED, KERNEL_TIER, KERNEL_UNANSWERED, KERNEL_UNREAD];
+        let families = [
+            KERNEL_CONNECTIONS_OPEN,
+            KERNEL_DEGRADED,
+            KERNEL_SOURCES_EVICTED,
+            KERNEL_TIER,
+            KERNEL_UNANSWERED,
+            KERNEL_UNREAD,
+        ];
         let descs = families.iter().map(Family::desc).collect();
         register(registry, Self { read: Box::new(read), descs });
     }
@@ -70,7 +78,8 @@ impl Collector for KernelMetrics {
     }
 
     fn collect(&self) -> Vec<proto::MetricFamily> {
-        let KernelReading { refused, told, unanswered, sources_evicted, open, unread, tiers } = (self.read)();
+        let KernelReading { refused, told, unanswered, sources_evicted, open, unread, tiers, degraded } =
+            (self.read)();
         let refused = refused.iter().map(|KernelRefusals { listener, tier, reason, policy, total }| {
             let policy = policy.as_ref().map_or("", |policy| &policy.0);
             CONNECTIONS_REFUSED.series(&[&listener.0, tier, reason, policy], *total)
@@ -83,7 +92,12 @@ impl Collector for KernelMetrics {
             open.iter().map(|(listener, count)| KERNEL_CONNECTIONS_OPEN.series(&[&listener.0], *count));
         let unread = unread.iter().map(|(reason, count)| KERNEL_UNREAD.series(&[reason], *count));
         let tiers = tiers.iter().map(|(interface, tier)| KERNEL_TIER.series(&[interface, tier], 1));
+        let degraded = degraded
+            .iter()
+            .map(|(interface, reason)| KERNEL_DEGRADED.series(&[interface, reason], 1))
+            .collect();
         vec![
+            KERNEL_DEGRADED.gathered(degraded),
             CONNECTIONS_REFUSED.gathered(refused.collect()),
             REFUSALS_TOLD.gathered(told.collect()),
             KERNEL_CONNECTIONS_OPEN.gathered(open.collect()),

@@ -1,20 +1,16 @@
 mod books;
+mod state;
 
-use std::{net::IpAddr, sync::Arc, time::Instant};
+use std::{net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 use ir::{ConnectionRules, KeyedRate, PrefixLimit, SourceKey, SourceLimit};
 
-pub use books::Check;
-pub(crate) use books::Shared;
-use books::{Books, Looking, Taking};
-
-use super::{
-    bucket::SharedBucket,
-    networks::{NetworkSet, network},
-    tracked::{Place, TrackKey, Tracked},
-};
+use super::networks::{NetworkSet, network};
 use crate::{refusal::Refusal, sources::Source};
+pub use books::Check;
+use books::{Books, Looking, Shared, Taking};
+pub(crate) use state::{GateState, Held};
 
 /// When a connection is judged: what goes by the peer when it is accepted, what goes by the source in the PROXY header
 /// when that has been read, or when none is expected.
@@ -51,26 +47,6 @@ pub(crate) struct Gate {
     state: Arc<GateState>,
 }
 
-/// What is carried of a listener's connection policy.
-pub(crate) struct GateState {
-    /// Apart from every other listener's in the table.
-    owner: u32,
-    bucket: SharedBucket,
-    tracked: Arc<Tracked>,
-    epoch: Instant,
-}
-
-impl GateState {
-    /// Nothing counted yet.
-    pub(crate) fn new(owner: u32, tracked: &Arc<Tracked>) -> Self {
-        Self { owner, bucket: SharedBucket::default(), tracked: Arc::clone(tracked), epoch: Instant::now() }
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX)
-    }
-}
-
 impl Gate {
     /// `None`: the rules refuse nothing, whoever comes.
     pub(crate) fn build(
@@ -84,6 +60,7 @@ impl Gate {
             source_rate,
             listener_rate,
             trusted_senders: _,
+            tlv_headers: _,
             action: _,
             dry_run: _,
         } = &**rules;
@@ -92,12 +69,14 @@ impl Gate {
         if !limits && networks.deny.is_empty() && networks.allow.is_empty() {
             return None;
         }
+        let state = state();
+        state.has_new_rules();
         Some(Self {
             rules: Arc::clone(rules),
             deny: NetworkSet::new(&networks.deny),
             allow: NetworkSet::new(&networks.allow),
             exempt: NetworkSet::new(&networks.exempt),
-            state: state(),
+            state,
         })
     }
 
@@ -169,26 +148,24 @@ impl Gate {
             }
             return Ok(());
         }
-        let owner = self.state.owner;
         if let Some(SourceLimit { limit, key }) = self.rules.per_source.filter(|limit| is_due(limit.key)) {
-            let source = IpNet::from(address);
-            if !books.open(Shared::Source, source, TrackKey::new(owner, source, key), limit) {
+            if !books.open(Shared::Source, address.into(), key, limit) {
                 return Err(Refusal::OverSourceLimit);
             }
         }
         if let Some(limit) = self.rules.per_prefix.filter(|limit| is_due(limit.key))
             && let Some(prefix) = prefix(address, limit)
-            && !books.open(Shared::Prefix, prefix, TrackKey::new(owner, prefix, limit.key), limit.limit)
+            && !books.open(Shared::Prefix, prefix, limit.key, limit.limit)
         {
             return Err(Refusal::OverPrefixLimit);
         }
         if let Some(KeyedRate { rate, key }) = self.rules.source_rate.filter(|rate| is_due(rate.key))
-            && !books.spend(address, TrackKey::new(owner, address.into(), key), rate)
+            && !books.spend(address, key, rate)
         {
             return Err(Refusal::OverSourceRate);
         }
         if let Some(KeyedRate { rate, .. }) = self.rules.listener_rate.filter(|rate| is_due(rate.key))
-            && !books.spend_of_all(address, rate)
+            && !books.spend_of_all(rate)
         {
             return Err(Refusal::OverListenerRate);
         }
@@ -196,6 +173,7 @@ impl Gate {
     }
 }
 
+/// The network around an address that a limit counts together.
 fn prefix(address: IpAddr, limit: PrefixLimit) -> Option<IpNet> {
     let PrefixLimit { limit: _, ipv4_prefix_length, ipv6_prefix_length, key: _ } = limit;
     let length = if address.is_ipv4() { ipv4_prefix_length } else { ipv6_prefix_length };
@@ -207,30 +185,20 @@ fn prefix(address: IpAddr, limit: PrefixLimit) -> Option<IpNet> {
 #[derive(Default)]
 pub(crate) struct Passes {
     /// By source, and by prefix.
-    taken: [Option<(Arc<GateState>, Place)>; 2],
+    taken: [Option<Held>; 2],
     /// True: a dry run has said that it would be refused, and has nothing more to say.
     pub(crate) waved_through: bool,
 }
 
 impl Passes {
-    pub(super) fn take(&mut self, which: Shared, state: &Arc<GateState>, place: Place) {
-        if let Some((state, place)) = self.taken[which as usize].replace((Arc::clone(state), place)) {
-            // A reload has changed what is counted at which stage, between the two.
-            state.tracked.close(place, state.now());
-        }
+    /// What a reload has made the connection take twice, at two stages, is given back once.
+    fn take(&mut self, which: Shared, held: Held) {
+        self.taken[which as usize] = Some(held);
     }
 
     /// Gives back what was taken.
     pub(crate) fn free(&mut self) {
-        for (state, place) in self.taken.iter_mut().filter_map(Option::take) {
-            state.tracked.close(place, state.now());
-        }
-    }
-}
-
-impl Drop for Passes {
-    fn drop(&mut self) {
-        self.free();
+        self.taken = [None, None];
     }
 }
 

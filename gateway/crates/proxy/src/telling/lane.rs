@@ -22,7 +22,7 @@ impl Lane {
 
     /// As [`Lane::tell`], for one that stands for `more` beside itself.
     pub(crate) fn tell_of(&self, more: u64, now: u64) -> Option<u64> {
-        if self.bucket.take(Pace::new(LINES), now) {
+        if self.bucket.take_here(Pace::new(LINES), now) {
             return Some(self.untold.swap(0, Ordering::Relaxed).saturating_add(more));
         }
         self.untold.fetch_add(more.saturating_add(1), Ordering::Relaxed);

@@ -1,21 +1,20 @@
 use std::{net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
-use ir::ConnectionRate;
+use ir::{ConnectionRate, SourceKey};
 
-use super::{GateState, Passes, TrackKey};
-use crate::slots::bucket::Pace;
+use super::{GateState, Passes};
 
 /// How the checks of a gate are carried out: in earnest, or as a look that changes nothing.
 pub(super) trait Books {
     /// Counts a connection of a source or network; false: it has as many as it may have.
-    fn open(&mut self, shared: Shared, network: IpNet, key: TrackKey, limit: u32) -> bool;
+    fn open(&mut self, shared: Shared, network: IpNet, key: SourceKey, limit: u32) -> bool;
 
     /// Takes a token of a source's; false: there is none.
-    fn spend(&mut self, address: IpAddr, key: TrackKey, rate: ConnectionRate) -> bool;
+    fn spend(&mut self, address: IpAddr, key: SourceKey, rate: ConnectionRate) -> bool;
 
     /// Takes a token of the listener's; false: there is none.
-    fn spend_of_all(&mut self, address: IpAddr, rate: ConnectionRate) -> bool;
+    fn spend_of_all(&mut self, rate: ConnectionRate) -> bool;
 
     /// Hears of a check that takes nothing.
     fn found(&mut self, check: Check);
@@ -98,18 +97,18 @@ pub(super) struct Taking<'a> {
 }
 
 impl Books for Taking<'_> {
-    fn open(&mut self, shared: Shared, _: IpNet, key: TrackKey, limit: u32) -> bool {
-        let Some(place) = self.state.tracked.open(key, limit, self.now) else { return false };
-        self.passes.take(shared, self.state, place);
+    fn open(&mut self, shared: Shared, network: IpNet, key: SourceKey, limit: u32) -> bool {
+        let Some(held) = GateState::open(self.state, network, key, limit, self.now) else { return false };
+        self.passes.take(shared, held);
         true
     }
 
-    fn spend(&mut self, _: IpAddr, key: TrackKey, rate: ConnectionRate) -> bool {
-        self.state.tracked.spend(key, Pace::new(rate), self.now)
+    fn spend(&mut self, address: IpAddr, key: SourceKey, rate: ConnectionRate) -> bool {
+        self.state.spend(address.into(), key, rate, self.now)
     }
 
-    fn spend_of_all(&mut self, _: IpAddr, rate: ConnectionRate) -> bool {
-        self.state.bucket.take(Pace::new(rate), self.now)
+    fn spend_of_all(&mut self, rate: ConnectionRate) -> bool {
+        self.state.spend_shared(rate, self.now)
     }
 
     fn found(&mut self, _: Check) {}
@@ -123,8 +122,8 @@ pub(super) struct Looking<'a, F> {
 }
 
 impl<F: FnMut(Check)> Books for Looking<'_, F> {
-    fn open(&mut self, shared: Shared, network: IpNet, key: TrackKey, limit: u32) -> bool {
-        let (open, _) = self.state.tracked.look(key);
+    fn open(&mut self, shared: Shared, network: IpNet, key: SourceKey, limit: u32) -> bool {
+        let open = self.state.count(network, key);
         (self.found)(match shared {
             Shared::Source => Check::PerSource { source: network, open, limit },
             Shared::Prefix => Check::PerPrefix { network, open, limit },
@@ -132,15 +131,14 @@ impl<F: FnMut(Check)> Books for Looking<'_, F> {
         open < limit
     }
 
-    fn spend(&mut self, address: IpAddr, key: TrackKey, rate: ConnectionRate) -> bool {
-        let (_, bucket) = self.state.tracked.look(key);
-        let left = bucket.left(Pace::new(rate), self.now);
+    fn spend(&mut self, address: IpAddr, key: SourceKey, rate: ConnectionRate) -> bool {
+        let left = self.state.left(Some((address.into(), key)), rate, self.now);
         (self.found)(Check::SourceRate { address, left, rate });
         left > 0
     }
 
-    fn spend_of_all(&mut self, _: IpAddr, rate: ConnectionRate) -> bool {
-        let left = self.state.bucket.left(Pace::new(rate), self.now);
+    fn spend_of_all(&mut self, rate: ConnectionRate) -> bool {
+        let left = self.state.left(None, rate, self.now);
         (self.found)(Check::ListenerRate { left, rate });
         left > 0
     }
