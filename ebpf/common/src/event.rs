@@ -1,4 +1,6 @@
-use crate::{DropReason, Pace, Refusal, address::Address};
+use crate::{
+    Begins, DropReason, FlowKey, Pace, QuotaKey, Refusal, Said, address::Address, proxy_protocol::Endpoint,
+};
 
 /// A refused connection as user space is told of it, through a ring buffer.
 #[repr(C)]
@@ -11,10 +13,16 @@ pub struct Event {
     ports: [u16; 2],
     reason: u32,
     tier: u32,
+    /// 1: the header names ends.
+    named: u32,
+    /// Of the header, in words and order as they lie in a packet.
+    header_source: Address,
+    header_destination: Address,
+    header_ports: [u16; 2],
     padding: u32,
 }
 
-const _: () = assert!(size_of::<Event>() == 64);
+const _: () = assert!(size_of::<Event>() == 104);
 
 /// Where in the kernel a connection is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +60,37 @@ impl Event {
             ports: [opening.ports.0, opening.ports.1],
             reason: refusal.reason.index(),
             tier: tier as u32,
+            named: 0,
+            header_source: Address::v6([0; 4]),
+            header_destination: Address::v6([0; 4]),
+            header_ports: [0; 2],
+            padding: 0,
+        }
+    }
+
+    /// Of a connection that is refused by its PROXY header. What a sender says that is not believed is not told.
+    #[inline(always)]
+    pub const fn of_header(
+        (quota, reason): (&QuotaKey, DropReason),
+        flow: &FlowKey,
+        said: &Said,
+        tier: Tier,
+        not_told: u64,
+    ) -> Self {
+        let believed = said.begins(Begins::Named) && !matches!(reason, DropReason::ProxyUntrusted);
+        let (source, destination, ports) = said.as_they_lie();
+        Self {
+            quota: quota.id(),
+            not_told,
+            source: flow.source,
+            destination: flow.destination,
+            ports: flow.ports,
+            reason: reason.index(),
+            tier: tier as u32,
+            named: believed as u32,
+            header_source: source,
+            header_destination: destination,
+            header_ports: ports,
             padding: 0,
         }
     }
@@ -71,7 +110,11 @@ impl Event {
             ports: [port(48)?, port(50)?],
             reason: half(52)?,
             tier: half(56)?,
-            padding: half(60)?,
+            named: half(60)?,
+            header_source: address(64)?,
+            header_destination: address(80)?,
+            header_ports: [port(96)?, port(98)?],
+            padding: half(100)?,
         })
     }
 
@@ -93,6 +136,17 @@ impl Event {
     /// Where: likewise.
     pub const fn destination(&self) -> ([u8; 16], u16) {
         (self.destination.bytes(), u16::from_be(self.ports[1]))
+    }
+
+    /// Source and destination in the connection's PROXY header, where one was read, believed, and names them.
+    pub fn header(&self) -> Option<(Endpoint, Endpoint)> {
+        let end = |address: Address, port: u16| Endpoint::new(address.bytes(), u16::from_be(port));
+        (self.named == 1).then(|| {
+            (
+                end(self.header_source, self.header_ports[0]),
+                end(self.header_destination, self.header_ports[1]),
+            )
+        })
     }
 
     /// Why. `None`: it is another version's.

@@ -8,9 +8,9 @@ use crate::{
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlowKey {
-    source: Address,
-    destination: Address,
-    ports: [u16; 2],
+    pub(crate) source: Address,
+    pub(crate) destination: Address,
+    pub(crate) ports: [u16; 2],
 }
 
 const _: () = assert!(size_of::<FlowKey>() == 36);
@@ -92,6 +92,14 @@ impl Said {
         let [from, to] = self.ports.map(u16::from_be_bytes);
         (self.what == Begins::Named as u16)
             .then(|| (Endpoint::new(self.source, from), Endpoint::new(self.destination, to)))
+    }
+
+    /// Addresses and ports of both ends as they lie in a packet; zeros where none are named.
+    #[inline(always)]
+    pub(crate) const fn as_they_lie(&self) -> (Address, Address, [u16; 2]) {
+        let [from, to] = self.ports;
+        let ports = [u16::from_ne_bytes(from), u16::from_ne_bytes(to)];
+        (Address::new(self.source), Address::new(self.destination), ports)
     }
 
     /// True: it begins so.

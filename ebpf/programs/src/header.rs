@@ -7,7 +7,7 @@ use aya_ebpf::{
     maps::{LruHashMap, PerCpuArray},
 };
 use ebpf_common::{
-    Begins, DropReason, FlowKey, Headers, ListenerKey, Listeners, Opening, QuotaKey, Said,
+    Begins, DropReason, Event, FlowKey, Headers, ListenerKey, Listeners, Opening, QuotaKey, Said, Tier,
     proxy_protocol::{Header, Line, Step, V1_MAX_LENGTH, V1_SIGNATURE},
     read_binary,
 };
@@ -15,7 +15,7 @@ use ebpf_common::{
 use crate::{
     atomic::opaque,
     context::Frame,
-    maps::{Maps, netns},
+    maps::{self, Maps, netns},
 };
 
 /// The loader makes it larger where headers are read.
@@ -126,7 +126,17 @@ pub(crate) fn judge(frame: &Frame) -> Option<Kill> {
     let said = if refused.is_some() { &Said::nameless(Begins::Refused, 0) } else { said };
     let _ = SAID.insert(&flow, said, BPF_ANY.into());
     let reason = refused?;
-    Some(Kill { reason, quota, transport: segment.transport_offset() })
+    Some(Kill { reason, quota, transport: segment.transport_offset(), flow })
+}
+
+/// Tells of it, and of who was really calling.
+#[inline(always)]
+pub(crate) fn report(killed: &Kill, tier: Tier) -> Option<()> {
+    // SAFETY: as in `read`.
+    let said = unsafe { &(*READING.get_ptr_mut(0)?).said };
+    let Kill { reason, quota, transport: _, flow } = killed;
+    maps::report(|not_told| Event::of_header((quota, *reason), flow, said, tier, not_told));
+    Some(())
 }
 
 /// A connection that is refused by its header.
@@ -136,6 +146,8 @@ pub(crate) struct Kill {
     pub(crate) quota: QuotaKey,
     /// Where the TCP header begins, from the start of the frame.
     pub(crate) transport: usize,
+    /// Both ends.
+    pub(crate) flow: FlowKey,
 }
 
 #[inline(always)]

@@ -11,7 +11,7 @@ use aya_ebpf::{
 };
 use ebpf_common::{
     ABI_VERSION, Count, Desk, Event, Limit, ListenerKey, Listeners, Mark, NetworkKey, Networks, QuotaKey,
-    REASONS as REASON_COUNT, Rate, Refusal, Refused, SourceCount, SourceKey, SourceMark, Sources, Tier,
+    REASONS as REASON_COUNT, Rate, Refused, SourceCount, SourceKey, SourceMark, Sources,
 };
 
 /// Listening sockets over all namespaces that share the pins.
@@ -95,9 +95,9 @@ pub(crate) fn may_answer() -> bool {
 }
 
 /// Tells of a refused connection, if this processor has not told of too many lately. Whoever reads is not waited for:
-/// what finds no room is counted.
+/// what finds no room is counted. `event`: is given how many were not told of.
 #[inline(always)]
-pub(crate) fn report(refusal: &Refusal, tier: Tier) {
+pub(crate) fn report(event: impl FnOnce(u64) -> Event) {
     let Some(desk) = DESK.get_ptr_mut(0) else { return };
     // SAFETY: reads a static; volatile, because the loader writes another value into the object.
     let interval = unsafe { core::ptr::read_volatile(&raw const EVENT_INTERVAL) };
@@ -108,7 +108,7 @@ pub(crate) fn report(refusal: &Refusal, tier: Tier) {
     }
     match EVENTS.reserve::<Event>(0) {
         Some(mut room) => {
-            room.write(Event::new(refusal, tier, telling.untold()));
+            room.write(event(telling.untold()));
             room.submit(0);
             telling.sent();
         }

@@ -7,7 +7,7 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use ebpf_common::{
-    Answer, Ending, Headers, Opening, RESET_V4, RESET_V6, Refusal, Reset, Tier, Verdict, judge,
+    Answer, Ending, Event, Headers, Opening, RESET_V4, RESET_V6, Refusal, Reset, Tier, Verdict, judge,
 };
 
 use crate::{
@@ -93,7 +93,8 @@ extern "C" fn judge_header(context: *mut __sk_buff) -> i32 {
 #[inline(always)]
 fn kill(context: &TcContext) -> Option<()> {
     let buffer = context.skb.skb;
-    let Kill { reason, quota, transport: tcp } = header::judge(&Frame::of_tc(context))?;
+    let killed = header::judge(&Frame::of_tc(context))?;
+    let Kill { reason, quota, transport: tcp, .. } = killed;
     let [before, after] = Ending::of(load_value(context, tcp + 12)?, 0).halves;
     // Sum and flags change together, so that the whole frame's sum, if a device has made one, stays as it is. SAFETY: the
     // context is the one that the program was called with; no pointer into the frame is used any more.
@@ -101,7 +102,7 @@ fn kill(context: &TcContext) -> Option<()> {
     store(context, tcp + 12, &after, 0)?;
     count_reason(reason.index());
     refused(&quota)?.tc().count(reason, Answer::Reset);
-    Some(())
+    header::report(&killed, Tier::Tc)
 }
 
 #[inline(always)]
@@ -111,7 +112,7 @@ fn refuse(context: &TcContext, refusal: &Refusal) -> i32 {
     if let Some(refused) = refused(&refusal.quota) {
         refused.tc().count(refusal.reason, Answer::of(refusal, sent));
     }
-    report(refusal, Tier::Tc);
+    report(|not_told| Event::new(refusal, Tier::Tc, not_told));
     if !sent {
         return TC_ACT_SHOT;
     }

@@ -5,7 +5,7 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use ebpf_common::{
-    Answer, Bytes, Ending, Headers, Opening, Packet, RESET_V4, RESET_V6, Reset, Tier, Verdict, judge,
+    Answer, Bytes, Ending, Event, Headers, Opening, Packet, RESET_V4, RESET_V6, Reset, Tier, Verdict, judge,
 };
 
 use crate::{
@@ -107,7 +107,7 @@ fn run(context: &XdpContext, length: fn(&XdpContext) -> usize, send: fn(&XdpCont
             if let Some(refused) = refused(&refusal.quota) {
                 refused.xdp().count(refusal.reason, became);
             }
-            report(&refusal, Tier::Xdp);
+            report(|not_told| Event::new(&refusal, Tier::Xdp, not_told));
             if sent { send(context) } else { xdp_action::XDP_DROP }
         }
     }
@@ -156,14 +156,15 @@ extern "C" fn judge_header(context: *mut xdp_md) -> u32 {
 
 #[inline(always)]
 fn kill(context: &XdpContext) -> Option<()> {
-    let Kill { reason, quota, transport } = header::judge(&Frame::of_xdp(context))?;
+    let killed = header::judge(&Frame::of_xdp(context))?;
+    let Kill { reason, quota, transport, .. } = killed;
     let tcp = Frame::of_xdp(context).part(opaque(transport) & 1023, 20)?;
     let Ending { flags, sum, halves: _ } = Ending::of(tcp.word(12), tcp.word(16));
     tcp.set_word(12, flags);
     tcp.set_word(16, sum);
     count_reason(reason.index());
     refused(&quota)?.xdp().count(reason, Answer::Reset);
-    Some(())
+    header::report(&killed, Tier::Xdp)
 }
 
 /// Makes the frame the answer to itself.

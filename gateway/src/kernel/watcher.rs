@@ -90,11 +90,11 @@ impl Watch {
 
     /// True: it has its line.
     fn tell(&self, refused: &RefusedSegment) -> bool {
-        let RefusedSegment { quota, tier, reason, peer, local, not_told } = *refused;
+        let RefusedSegment { quota, tier, reason, peer, local, proxied, not_told } = *refused;
         // Whose listener is gone by now has no name any more.
         let Some((names, format)) = self.board.names(quota) else { return false };
         let policy = names.policy(reason);
-        let (listener, proxied, dry_run) = (&names.listener, None, false);
+        let (listener, dry_run) = (&names.listener, false);
         let refused =
             RefusedConnection { listener, tier, reason, policy, peer, local, proxied, dry_run, not_told };
         self.teller.tell(format, &refused)

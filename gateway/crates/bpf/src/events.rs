@@ -28,6 +28,8 @@ pub struct RefusedSegment {
     pub peer: SocketAddr,
     /// Where.
     pub local: SocketAddr,
+    /// Source and destination in its PROXY header, where that was read and is believed.
+    pub proxied: Option<(SocketAddr, SocketAddr)>,
     /// Refusals of the same processor that were not told of, since the last that was.
     pub not_told: u64,
 }
@@ -81,6 +83,9 @@ fn refused(event: &Event) -> Option<RefusedSegment> {
         reason: event.reason()?.name(),
         peer: end(event.source()),
         local: end(event.destination()),
+        proxied: event
+            .header()
+            .map(|(source, destination)| (source.socket_addr(), destination.socket_addr())),
         not_told: event.not_told(),
     })
 }
