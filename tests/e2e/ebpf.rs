@@ -102,7 +102,7 @@ fn who_may_not_look_is_told_what_it_takes() {
     let Some(cafe) = open() else { return };
     let text = fs::read_to_string(unit::file()).expect("the unit is in the checkout");
     let unit = cafe.place.beside("unit");
-    let without = "\nAmbientCapabilities=\nCapabilityBoundingSet=\nUser=nobody\nGroup=nogroup\n[Install]";
+    let without = "\nAmbientCapabilities=\nCapabilityBoundingSet=\nUser=daemon\nGroup=daemon\n[Install]";
     fs::write(&unit, text.replace("\n[Install]", without)).expect("a file of our own");
     for words in [&["status"] as &[&str], &["detach", "--force"], &["reset"]] {
         let mut command = Command::new(PathBuf::from(env!("CARGO_BIN_EXE_unit-user")));

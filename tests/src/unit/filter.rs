@@ -3,7 +3,7 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::{errno::Errno, libc};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
@@ -69,15 +69,16 @@ fn refused_as(service: &Service) -> Result<u32> {
 /// Numbers of the calls that `SystemCallFilter=` lets pass: the first setting makes it a list of what is allowed, to
 /// which others add and, with `~`, from which they take (systemd.exec(5)).
 fn allowed(service: &Service) -> Result<BTreeSet<i64>> {
+    let sets = Sets::known()?;
     let mut names = BTreeSet::new();
-    collect("@default", &mut names)?;
+    sets.collect("@default", &mut names)?;
     for (at, line) in service.all("SystemCallFilter").enumerate() {
         let (taken, words) = line.strip_prefix('~').map_or((false, line), |rest| (true, rest));
         if at == 0 && taken {
             bail!("the tests know system-call filters that begin with what is allowed only");
         }
         let mut meant = BTreeSet::new();
-        words.split_whitespace().try_for_each(|word| collect(word, &mut meant))?;
+        words.split_whitespace().try_for_each(|word| sets.collect(word, &mut meant))?;
         if taken {
             names = &names - &meant;
         } else {
@@ -89,22 +90,43 @@ fn allowed(service: &Service) -> Result<BTreeSet<i64>> {
     Ok(numbers.map(|number| i64::from(number.id())).collect())
 }
 
-/// Adds a call, or all of a set.
-fn collect(word: &str, names: &mut BTreeSet<String>) -> Result<()> {
-    if !word.starts_with('@') {
-        names.insert(word.to_owned());
-        return Ok(());
+/// The sets of system calls that this machine's systemd knows, by name.
+struct Sets(BTreeMap<String, Vec<String>>);
+
+impl Sets {
+    fn known() -> Result<Self> {
+        let output = Command::new("systemd-analyze").arg("syscall-filter").output();
+        let output = output.context("cannot start systemd-analyze, which knows the sets of system calls")?;
+        ensure!(output.status.success(), "systemd-analyze does not tell the sets of system calls");
+        Ok(Self::parse(&String::from_utf8_lossy(&output.stdout)))
     }
-    let output = Command::new("systemd-analyze").args(["syscall-filter", word]).output();
-    let output = output.context("cannot start systemd-analyze, which knows the sets of system calls")?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let members =
-        text.lines().skip(1).map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let mut members = members.peekable();
-    if !output.status.success() || members.peek().is_none() {
-        bail!("systemd-analyze knows no set of system calls {word}");
+
+    /// A set begins with its name; below it, indented, a comment and the members.
+    fn parse(text: &str) -> Self {
+        let mut sets: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut current = None;
+        for line in text.lines().filter(|line| !line.trim().is_empty()) {
+            if line.starts_with('@') {
+                current = Some(line.trim().to_owned());
+            } else if let (Some(set), true) = (&current, line.starts_with(' ')) {
+                let member = Some(line.trim()).filter(|member| !member.starts_with('#'));
+                sets.entry(set.clone()).or_default().extend(member.map(str::to_owned));
+            }
+        }
+        Self(sets)
     }
-    members.try_for_each(|member| collect(member, names))
+
+    /// Adds a call, or all of a set.
+    fn collect(&self, word: &str, names: &mut BTreeSet<String>) -> Result<()> {
+        if !word.starts_with('@') {
+            names.insert(word.to_owned());
+            return Ok(());
+        }
+        let members = self.0.get(word);
+        let members =
+            members.with_context(|| format!("systemd-analyze knows no set of system calls {word}"))?;
+        members.iter().try_for_each(|member| self.collect(member, names))
+    }
 }
 
 /// True for a socket of any family but one.
@@ -144,4 +166,19 @@ fn namespaces() -> Result<Rules> {
         (libc::SYS_setns, Vec::new()),
     ]
     .into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_hold_sets() {
+        let sets =
+            Sets::parse("# comment\n@a\n    # Comment\n    @b\n    read\n\n@b\n    # Other\n    write\n");
+        let mut names = BTreeSet::new();
+        sets.collect("@a", &mut names).expect("it is known");
+        assert_eq!(names.into_iter().collect::<Vec<_>>(), ["read", "write"]);
+        assert!(sets.collect("@c", &mut BTreeSet::new()).is_err());
+    }
 }
