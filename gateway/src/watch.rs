@@ -255,3 +255,5 @@ fn is_being_made(file: &fs::Metadata) -> bool {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::FORKS;

@@ -33,58 +33,6 @@ fn connect(site: &Site) -> Result<TcpStream, ErrorKind> {
     site.connect(GATEWAY, PATIENCE).map_err(|error| error.kind())
 }
 
-/// What is open at the change counts towards the limit, in the kernel, until it is closed; what comes later is counted
-/// once; nothing of the other layout is left in the end.
-fn open_connections_are_carried_over(hook: Hook) {
-    let Some(site) = Site::open() else { return };
-    let mut kernel = site.start(&[hook]).expect("the kernel half works here");
-    kernel.tighten(&limits(&[GATEWAY], Some(3))).expect("rows are added");
-    kernel.loosen(&limits(&[GATEWAY], Some(3))).expect("rows are as they should be");
-    let _server = site.listen(GATEWAY);
-    let mut old: Vec<_> = (0..2).map(|_| connect(&site).expect("there is room")).collect();
-    site.counted(&kernel, GATEWAY, 2);
-    drop(kernel);
-    as_version_2(&site);
-
-    let mut kernel = site.start(&[hook]).expect("the kernel half works here");
-    assert!(kernel.carries());
-    assert_eq!(kernel.counters().open_of(QuotaId::of(GATEWAY)), Some(2));
-    // Before anybody has said what the limit is: the one of before is in force.
-    let mut new = vec![connect(&site).expect("there is room for a third")];
-    assert_eq!(connect(&site).expect_err("the limit is reached"), ErrorKind::ConnectionRefused);
-    kernel.tighten(&limits(&[GATEWAY], Some(3))).expect("rows are added");
-    kernel.loosen(&limits(&[GATEWAY], Some(3))).expect("rows are as they should be");
-    assert_eq!(connect(&site).expect_err("the limit is reached"), ErrorKind::ConnectionRefused);
-    site.counted(&kernel, GATEWAY, 3);
-
-    for left in [1, 0] {
-        drop(old.pop());
-        e2e::wait::until("the other layout's program has counted the end", || {
-            kernel.carry().expect("maps of our own");
-            (kernel.counters().open_of(QuotaId::of(GATEWAY)) == Some(left + new.len() as u64)).then_some(())
-        });
-        new.push(connect(&site).expect("there is room for one more"));
-        site.counted(&kernel, GATEWAY, 3);
-        assert_eq!(connect(&site).expect_err("the limit is reached"), ErrorKind::ConnectionRefused);
-    }
-    assert!(!kernel.carries());
-    assert_eq!(versions(&site), [current()], "nothing of the other layout is left");
-    drop(new);
-    site.counted(&kernel, GATEWAY, 0);
-    kernel.detach();
-    assert_eq!(versions(&site), [] as [String; 0]);
-}
-
-#[test]
-fn open_connections_of_another_layout_are_carried_over_with_xdp() {
-    open_connections_are_carried_over(Hook::Xdp);
-}
-
-#[test]
-fn open_connections_of_another_layout_are_carried_over_with_tc() {
-    open_connections_are_carried_over(Hook::Tc);
-}
-
 /// `ListenerKey` and `Limit` of version 2.
 type Listener2 = [u64; 4];
 type Limit2 = [u64; 2];
@@ -140,21 +88,21 @@ fn rows_of_version_2_are_read() {
 /// The namespace's cookie, from a row of ours.
 fn netns_of(kernel: &Kernel, site: &Site) -> u64 {
     assert_eq!(kernel.counters().open_connections().len(), 1);
-    row_of_counts(site, &current())[0]
+    row_of_slots(site, &current())[0]
 }
 
 fn quota_number(site: &Site, netns: u64) -> u64 {
-    let [found, quota] = row_of_counts(site, "v2");
+    let [found, quota] = row_of_slots(site, "v2");
     assert_eq!(found, netns);
     quota
 }
 
-/// The only key of `COUNTS`.
-fn row_of_counts(site: &Site, version: &str) -> Quota2 {
-    let pin = site.pins().join(version).join(names::COUNTS);
+/// The only value of `SLOTS`.
+fn row_of_slots(site: &Site, version: &str) -> Quota2 {
+    let pin = site.pins().join(version).join(names::SLOTS);
     let map = MapData::from_pin(pin).and_then(aya::maps::Map::from_map_data).expect("it is pinned");
-    let counts: HashMap<MapData, Quota2, [u64; 3]> = map.try_into().expect("rows of three words");
-    counts.keys().next().expect("a row").expect("it can be read")
+    let slots: HashMap<MapData, u32, Quota2> = map.try_into().expect("rows of two words");
+    slots.iter().next().expect("a row").expect("it can be read").1
 }
 
 /// Counts that no program keeps would hold a limit down for ever.

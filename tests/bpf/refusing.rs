@@ -151,7 +151,13 @@ fn forwarded(hook: Hook, refused_as: ErrorKind) {
     client.ip("-6 route add 2001:db8:2::/64 via 2001:db8:1::100");
     let servers = ["203.0.113.2", "2001:db8:2::2"].map(|address| {
         let listener = behind.run(|| std::net::TcpListener::bind(at(address))).expect("the address is free");
-        site.connect(address, wait::DEADLINE).unwrap_or_else(|error| panic!("sent on to {address}: {error}"));
+        // The two ends of a new pair may not have found each other yet.
+        let connected =
+            wait::until("the host behind is found", || match site.connect(address, wait::DEADLINE) {
+                Err(error) if error.kind() == ErrorKind::HostUnreachable => None,
+                outcome => Some(outcome),
+            });
+        connected.unwrap_or_else(|error| panic!("sent on to {address}: {error}"));
         listener
     });
     for address in BOTH {

@@ -2,15 +2,15 @@
 
 use std::{collections::BTreeMap, fs};
 
-use aya::maps::{HashMap, Map, MapData};
+use aya::maps::{Array, Map, MapData};
 use bpf::{Correction, Counted, Hook, Kernel, Place, QuotaId};
 use e2e::netns::{GATEWAY, GATEWAY6};
 use ebpf_common::names;
 
 use crate::site::{INTERFACE, PATIENCE, Site, limits};
 
-/// `QuotaKey` and `Count`, as words.
-type Counts = HashMap<MapData, [u64; 2], [u64; 3]>;
+/// Each `Count`, as words.
+type Counts = Array<MapData, [u64; 3]>;
 
 fn counts(site: &Site) -> Counts {
     let pin = site.directory().join(names::COUNTS);
@@ -18,12 +18,18 @@ fn counts(site: &Site) -> Counts {
     map.try_into().expect("rows of that size")
 }
 
+/// Rows that somebody counts in: they have an epoch.
+fn rows(counts: &Counts) -> Vec<(u32, [u64; 3])> {
+    let row = |slot: u32| counts.get(&slot, 0).ok().filter(|row| row[1] > 0).map(|row| (slot, row));
+    (0..counts.len()).filter_map(row).collect()
+}
+
 /// Makes a count wrong, as a fault would.
 fn falsify(site: &Site, from: u64, to: i64) {
     let mut counts = counts(site);
-    let rows: Vec<_> = counts.iter().flatten().filter(|(_, row)| row[0] == from).collect();
-    let [(key, row)] = &*rows else { panic!("{rows:?}") };
-    counts.insert(key, [to.cast_unsigned(), row[1], row[2]], 0).expect("a map of our own");
+    let rows: Vec<_> = rows(&counts).into_iter().filter(|(_, row)| row[0] == from).collect();
+    let [(slot, row)] = *rows else { panic!("{rows:?}") };
+    counts.set(slot, [to.cast_unsigned(), row[1], row[2]], 0).expect("a map of our own");
 }
 
 fn reset(site: &Site) -> Vec<Correction> {
@@ -57,9 +63,8 @@ fn a_count_that_no_connection_stands_behind_is_lowered_to_what_is_open() {
     drop(servers);
     drop(kernel);
     let mut counts = counts(&site);
-    let key = counts.keys().flatten().next().expect("a row");
-    let row = counts.get(&key, 0).expect("it is there");
-    counts.insert(key, [3, row[1], row[2]], 0).expect("a map of our own");
+    let (slot, row) = rows(&counts)[0];
+    counts.set(slot, [3, row[1], row[2]], 0).expect("a map of our own");
     let [Correction { from: 3, to: 0, .. }] = &*reset(&site) else { panic!("it is not zero") };
     bpf::remove(site.pins()).expect("root may");
 }
@@ -85,7 +90,7 @@ fn what_is_pinned_is_shown_and_ended_without_a_gateway() {
     assert!(layout.links.iter().all(|link| link.program > 0 && link.program_name.is_some()), "{layouts:?}");
     let rows: BTreeMap<&str, Option<usize>> =
         layout.maps.iter().map(|map| (map.name.as_str(), map.rows)).collect();
-    assert_eq!((rows[names::LIMITS], rows[names::COUNTS]), (Some(2), Some(2)), "{rows:?}");
+    assert_eq!((rows[names::LIMITS], rows[names::SLOTS]), (Some(2), Some(2)), "{rows:?}");
     assert_eq!(rows[names::MARKS], None, "those of sockets cannot be listed");
     let open: Vec<u64> = layout.counts.iter().map(|count| count.open).filter(|open| *open > 0).collect();
     assert_eq!((open, layout.limits.len()), (vec![1], 2));

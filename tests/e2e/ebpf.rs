@@ -47,7 +47,7 @@ fn what_is_pinned_is_seen_with_a_gateway_and_without() {
         &*format!("kept by process {pid}: XDP on gw0"),
         "counting of every cgroup: link ",
         "XDP on gw0: link ",
-        "map COUNTS: 1 of 65536 rows",
+        "map SLOTS: 1 of 65536 rows",
         "0.0.0.0:8080: at most 1 connections of default/eg:8080/TCP",
         "default/eg:8080/TCP: 1 open",
     ] {

@@ -131,7 +131,7 @@ fn look() -> BTreeSet<Carried> {
 
 #[cfg(test)]
 mod tests {
-    use std::{process::Command, thread};
+    use std::{process::Command, sync::PoisonError, thread};
 
     use nix::{
         sched::{CloneFlags, unshare},
@@ -139,8 +139,10 @@ mod tests {
     };
 
     use super::*;
+    use crate::watch::FORKS;
 
     fn ip(words: &str) {
+        let _forks = FORKS.write().unwrap_or_else(PoisonError::into_inner);
         let status = Command::new("ip").args(words.split(' ')).status().expect("iproute2 is installed");
         assert!(status.success(), "ip {words}");
     }

@@ -3,6 +3,7 @@ use std::{
     io::Write,
     os::{fd::AsFd, unix::fs::symlink},
     path::{Path, PathBuf},
+    sync::{PoisonError, RwLock, RwLockReadGuard},
 };
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -12,7 +13,12 @@ use super::{Watch, inbox::Inbox};
 // The kernel queues an event before the call that caused it returns, and a fence is passed before the answer, so
 // nothing here waits.
 
+/// Held for writing by tests that start processes: between fork and exec a child has every descriptor too, so that a file
+/// is closed later than by whoever wrote it.
+pub(crate) static FORKS: RwLock<()> = RwLock::new(());
+
 struct Tree {
+    _nobody_forks: RwLockReadGuard<'static, ()>,
     _directory: tempfile::TempDir,
     root: PathBuf,
     outside: PathBuf,
@@ -26,6 +32,7 @@ fn tree() -> Tree {
         root: base.join("config"),
         outside: base.join("outside"),
         run: base.join("run"),
+        _nobody_forks: FORKS.read().unwrap_or_else(PoisonError::into_inner),
         _directory: directory,
     };
     for directory in [&tree.root, &tree.outside, &tree.run] {

@@ -1,8 +1,8 @@
 use std::{cell::RefCell, net::IpAddr};
 
 use ebpf_common::{
-    Handshakes, Limit, ListenerKey, Listeners, NetworkKey, Networks, Opening, Policy, QuotaKey, Rate, Reset,
-    SourceKey, Sources, Verdict, judge,
+    Handshakes, Limit, ListenerKey, Listeners, NetworkKey, Networks, Opening, Policy, Rate, Reset, SourceKey,
+    Sources, Verdict, judge,
 };
 
 use super::judge_reference::{self, Read, Segment};
@@ -162,13 +162,13 @@ impl Listeners for Tables {
         (listener.port() & 1 == self.parity).then_some(&self.limit)
     }
 
-    fn open(&self, quota: &QuotaKey) -> i64 {
-        assert_eq!((quota.netns(), quota.id()), (NETNS, QUOTA), "the listener's own quota");
+    fn open(&self, limit: &Limit) -> i64 {
+        assert_eq!(limit.quota(), QUOTA, "the listener's own quota");
         self.open
     }
 
-    fn sources(&self, quota: &QuotaKey) -> impl Sources {
-        assert_eq!((quota.netns(), quota.id()), (NETNS, QUOTA), "the listener's own quota");
+    fn sources(&self, limit: &Limit) -> impl Sources {
+        assert_eq!(limit.quota(), QUOTA, "the listener's own quota");
         Of(self)
     }
 }
@@ -181,12 +181,14 @@ impl Sources for Of<'_> {
         Networks(self.0.says.unwrap_or(0))
     }
 
-    fn open(&self, place: &SourceKey) -> i64 {
-        let mut asked = self.0.asked.borrow_mut();
-        let is_source = asked.is_empty() && self.0.by_source.is_some();
-        asked.push(*place);
-        if is_source { self.0.by_source } else { self.0.by_prefix }
-            .expect("what is not counted is not asked for")
+    fn open(&self, source: &SourceKey) -> i64 {
+        self.0.asked.borrow_mut().push(*source);
+        self.0.by_source.expect("what is not counted is not asked for")
+    }
+
+    fn open_of_network(&self, network: &SourceKey) -> i64 {
+        self.0.asked.borrow_mut().push(*network);
+        self.0.by_prefix.expect("what is not counted is not asked for")
     }
 
     fn spend(&self, source: &SourceKey, _: &Rate) -> bool {
@@ -224,9 +226,9 @@ const MOST_CUTS: usize = 256;
 
 fn compare(tables: &[u8; TABLES], frame: &[u8]) -> String {
     let tables = Tables::read(tables);
-    let verdict = judge(&frame, NETNS, &tables, &tables);
+    let verdict = judge(&frame, NETNS, &tables, &tables, &());
     let found = match verdict {
-        Verdict::Pass => "pass".to_owned(),
+        Verdict::Pass | Verdict::ReadHeader => "pass".to_owned(),
         Verdict::PassUnread(unread) => unread.name().to_owned(),
         Verdict::Refuse(refusal) => format!("{} {}", refusal.reason.name(), refusal.silent),
     };

@@ -148,10 +148,10 @@ impl Gate {
             }
             return Ok(());
         }
-        if let Some(SourceLimit { limit, key }) = self.rules.per_source.filter(|limit| is_due(limit.key)) {
-            if !books.open(Shared::Source, address.into(), key, limit) {
-                return Err(Refusal::OverSourceLimit);
-            }
+        if let Some(SourceLimit { limit, key }) = self.rules.per_source.filter(|limit| is_due(limit.key))
+            && !books.open(Shared::Source, address.into(), key, limit)
+        {
+            return Err(Refusal::OverSourceLimit);
         }
         if let Some(limit) = self.rules.per_prefix.filter(|limit| is_due(limit.key))
             && let Some(prefix) = prefix(address, limit)

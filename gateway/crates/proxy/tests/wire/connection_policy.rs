@@ -281,7 +281,9 @@ fn every_limit_and_every_list_goes_by_the_source_of_a_header() {
         let served = Served::with(rules, proxied(), ReservedPort::new());
         let _first = served.ask("127.0.0.1", &header(1)).unwrap();
         assert_eq!(reason(served.ask("127.0.0.1", &header(2))), refused);
-        let labels = format!("{{listener=\"default/eg/web\",tier=\"accept\",reason=\"{refused}\"}}");
+        let labels = format!(
+            "{{listener=\"default/eg/web\",tier=\"accept\",reason=\"{refused}\",policy=\"default/sources\"}}"
+        );
         eventually("it is counted", || {
             served.value(&format!("gateway_connections_refused_total{labels}")) == 1.0
         });
