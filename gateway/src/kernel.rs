@@ -32,7 +32,7 @@ const RESETS_PER_SECOND: NonZeroU32 = NonZeroU32::new(100_000).expect("it is not
 /// Refusals that a processor tells of in a second; the others are counted.
 const EVENTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(100).expect("it is not zero");
 
-/// Sources that are kept track of once a policy asks for it: in some 170 MB of the kernel's memory.
+/// Sources that are kept track of once a policy asks for it: in some 161 MB of the kernel's memory.
 const SOURCES: NonZeroU32 = NonZeroU32::new(1_000_000).expect("it is not zero");
 
 /// Connections whose PROXY headers are read at a time: with more, the oldest are read by user space alone.

@@ -121,7 +121,7 @@ fn refusal_action(
     match kind {
         ConnectionActionType::Reset => RefusalAction::Reset,
         ConnectionActionType::Drop => {
-            let message = "user space refuses by this policy, and what it refuses is reset, not dropped";
+            let message = "the kernel drops; what user space has to refuse, where no tier of the kernel does, is reset";
             notes.warning("spec.action.type", message.to_owned());
             RefusalAction::Drop
         }
