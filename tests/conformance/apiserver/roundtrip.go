@@ -213,7 +213,7 @@ func (s *Server) list(request *http.Request, kind *kind, target target) (*unstru
 
 func (s *Server) log(request *http.Request, kind *kind, key Key) ([]byte, error) {
 	query := request.URL.Query()
-	if kind.name != "Pod" || query.Has("follow") || query.Has("previous") || query.Has("tailLines") {
+	if s.logs == nil || kind.name != "Pod" || query.Has("follow") || query.Has("previous") || query.Has("tailLines") {
 		return nil, s.refuse("GET log of %s with %s", kind.plural, query.Encode())
 	}
 	var since time.Time

@@ -38,21 +38,22 @@ type entry struct {
 	object, submitted *unstructured.Unstructured
 }
 
-// New makes a server that knows the kinds which are built in and has no objects. Observers are told of every change
-// after it has happened and before its request is answered, in the goroutine of the request; they may send requests
-// of their own. Events of requests that overlap may come in another order: who needs the truth asks for the object.
-func New(logs Logs, observers ...func(Event)) *Server {
+// New makes a server that knows the kinds which are built in and has no objects.
+func New() *Server {
 	return &Server{
-		logs:      logs,
-		now:       time.Now,
-		kinds:     builtIn(),
-		observers: observers,
-		objects:   make(map[Key]*entry),
-		unserved:  make(map[string]bool),
+		now:      time.Now,
+		kinds:    builtIn(),
+		objects:  make(map[Key]*entry),
+		unserved: make(map[string]bool),
 	}
 }
 
-// Observe adds an observer. It must not be called once requests are served.
+// ServeLogs says where logs come from; without, none are served. To be called before the first request.
+func (s *Server) ServeLogs(logs Logs) { s.logs = logs }
+
+// Observe adds an observer, before the first request. It is told of every change after it has happened and before its
+// request is answered, in the goroutine of the request, and may send requests of its own. Events of requests that
+// overlap may come in another order: who needs the truth asks for the object.
 func (s *Server) Observe(observer func(Event)) {
 	s.observers = append(s.observers, observer)
 }

@@ -48,7 +48,9 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	world := &world{t: t}
-	world.server = apiserver.New(oneLog{}, func(event apiserver.Event) {
+	world.server = apiserver.New()
+	world.server.ServeLogs(oneLog{})
+	world.server.Observe(func(event apiserver.Event) {
 		world.events = append(world.events, string(event.Change)+" "+event.Key.String())
 	})
 	require.NoError(t, world.server.Install(definitions(t)))
