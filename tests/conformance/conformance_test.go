@@ -39,10 +39,7 @@ func TestConformance(t *testing.T) {
 	if options.gateway == "" {
 		t.Skip("no -gateway: `cargo xtask conformance` starts this")
 	}
-	place := slices.IndexFunc(profiles, func(p suite.ConformanceProfile) bool { return string(p.Name) == options.profile })
-	require.GreaterOrEqual(t, place, 0, "there is no profile %s for gateways", options.profile)
-	run := &run{profile: profiles[place], began: time.Now()}
-	run.tests = run.choose(t)
+	run := choose(t, options.what)
 	verdict.judged = true
 	run.world = newWorld(t)
 	run.suite = run.newSuite(t)
@@ -53,6 +50,8 @@ func TestConformance(t *testing.T) {
 // run is one run of the suite.
 type run struct {
 	profile suite.ConformanceProfile
+	// isWhole: all tests of the profile are run.
+	isWhole bool
 	tests   []suite.ConformanceTest
 	world   *world
 	suite   *suite.ConformanceTestSuite
@@ -62,20 +61,34 @@ type run struct {
 	results outcome.Results
 }
 
-// choose gives the tests that need nothing beyond the profile's features, or those of them that are asked for.
-func (r *run) choose(t *testing.T) (chosen []suite.ConformanceTest) {
-	features := r.profile.CoreFeatures.Union(r.profile.ExtendedFeatures)
-	var only []string
-	if options.only != "" {
-		only = strings.Split(options.only, ",")
-	}
-	for _, test := range tests.ConformanceTests {
-		if features.HasAll(test.Features...) && (only == nil || slices.Contains(only, test.ShortName)) {
-			chosen = append(chosen, test)
+// choose finds what is asked for: a profile, or the first one that has all tests of these names.
+func choose(t *testing.T, what string) *run {
+	names := strings.Split(what, ",")
+	for _, profile := range profiles {
+		all := testsOf(profile)
+		if string(profile.Name) == what {
+			return &run{profile: profile, isWhole: true, tests: all, began: time.Now()}
+		}
+		chosen := slices.DeleteFunc(slices.Clone(all), func(test suite.ConformanceTest) bool {
+			return !slices.Contains(names, test.ShortName)
+		})
+		if len(chosen) == len(names) {
+			return &run{profile: profile, tests: chosen, began: time.Now()}
 		}
 	}
-	require.NotEmpty(t, chosen, "no test of %s is called %s", r.profile.Name, options.only)
-	return chosen
+	require.FailNow(t, "no profile for gateways is called "+what+", or has tests of these names")
+	return nil
+}
+
+// testsOf gives the tests that need nothing beyond a profile's features.
+func testsOf(profile suite.ConformanceProfile) (all []suite.ConformanceTest) {
+	features := profile.CoreFeatures.Union(profile.ExtendedFeatures)
+	for _, test := range tests.ConformanceTests {
+		if features.HasAll(test.Features...) {
+			all = append(all, test)
+		}
+	}
+	return all
 }
 
 func (r *run) newSuite(t *testing.T) *suite.ConformanceTestSuite {
@@ -203,7 +216,7 @@ func (r *run) judge(t *testing.T) {
 		wrong = append(wrong, r.judgeControl(passed)...)
 	} else {
 		wrong = append(wrong, r.judgeRatchet(t)...)
-		if options.only == "" && options.reports != "" {
+		if r.isWhole && options.reports != "" {
 			r.report(t)
 		}
 	}

@@ -24,7 +24,7 @@ const (
 )
 
 var options struct {
-	gateway, binary, echo, profile, only   string
+	gateway, echo, what                    string
 	out, reports, ratchet, version, crdDir string
 	patience                               time.Duration
 	bless                                  bool
@@ -34,8 +34,7 @@ func init() {
 	flag.StringVar(&options.gateway, "gateway", "", "path of the gateway's binary, or none, or frozen (then $GATEWAY_BIN)")
 	flag.StringVar(&options.echo, "echo", "", "path of the official echo-basic server")
 	flag.StringVar(&options.crdDir, "definitions", "", "directory of the suite's CustomResourceDefinitions")
-	flag.StringVar(&options.profile, "profile", "GATEWAY-HTTP", "the profile whose tests are run")
-	flag.StringVar(&options.only, "only", "", "names of tests, parted by commas: only those of the profile")
+	flag.StringVar(&options.what, "what", "GATEWAY-HTTP", "a profile, or names of tests of one profile, parted by commas")
 	flag.DurationVar(&options.patience, "patience", 5*time.Second, "how long a status or an answer is waited for")
 	flag.StringVar(&options.out, "out", "", "directory for logs, made anew")
 	flag.StringVar(&options.reports, "reports", "", "directory for the report and the table of a whole profile")

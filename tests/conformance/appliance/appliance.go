@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -48,7 +49,6 @@ const patience = 30 * time.Second
 type Appliance struct {
 	command *exec.Cmd
 	log     *os.File
-	root    string
 	ended   chan struct{}
 	failure error
 }
@@ -86,18 +86,30 @@ func Start(ctx context.Context, binary, root string) (*Appliance, error) {
 		"--drain-timeout", "1s",
 	)
 	command.Stdout, command.Stderr = log, log
-	if err := command.Start(); err != nil {
+	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	appliance := &Appliance{command: command, log: log, ended: make(chan struct{})}
+	started := make(chan error)
+	go appliance.live(started)
+	if err := <-started; err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot start the gateway: %w", err), log.Close())
 	}
-	appliance := &Appliance{command: command, log: log, root: root, ended: make(chan struct{})}
-	go func() {
-		appliance.failure = command.Wait()
-		close(appliance.ended)
-	}()
 	if err := appliance.awaitReady(ctx); err != nil {
 		return nil, errors.Join(err, appliance.Stop())
 	}
 	return appliance, nil
+}
+
+// live starts the process and waits for its end. It dies with the thread that started it, so that it never outlives us.
+func (a *Appliance) live(started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := a.command.Start(); err != nil {
+		started <- err
+		return
+	}
+	started <- nil
+	a.failure = a.command.Wait()
+	close(a.ended)
 }
 
 func (a *Appliance) awaitReady(ctx context.Context) error {
