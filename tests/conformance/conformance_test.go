@@ -175,6 +175,8 @@ func (r *run) run(t *testing.T) {
 	if options.gateway == frozen {
 		r.world.mirror.Freeze()
 	}
+	// The pods are there; what a test waits for from here on is the gateway.
+	r.suite.TimeoutConfig.NamespacesMustBeReady = options.patience
 	r.last = time.Now()
 	require.NoError(t, r.suite.Run(t, r.tests))
 }

@@ -41,9 +41,11 @@ func newSchema(written *apiextensionsv1.JSONSchemaProps) (*schema, error) {
 	return &schema{structural: tree, values: values, rules: cel.NewValidator(tree, true, celconfig.PerCallLimit)}, nil
 }
 
-// complete drops what the schema does not know and fills in what it has defaults for.
+// complete drops what the schema does not know and nulls where it knows none, and fills in what it has defaults for, in
+// a cluster's order.
 func (s *schema) complete(object map[string]any) {
 	pruning.Prune(object, s.structural, true)
+	defaulting.PruneNonNullableNullsWithoutDefaults(object, s.structural)
 	defaulting.Default(object, s.structural)
 }
 

@@ -232,6 +232,21 @@ func TestWhatTheSchemaRefusesIsRefused(t *testing.T) {
 	require.Len(t, world.events, 1, "only the namespace came to be")
 }
 
+func TestNullsAndUnknownFieldsAreDropped(t *testing.T) {
+	world := newWorld(t)
+	object := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": group + "/v1", "kind": "Gateway",
+		"metadata": map[string]any{"namespace": "shop", "name": "a"},
+		"spec": map[string]any{
+			"gatewayClassName": "class", "addresses": nil, "unheard": "of",
+			"listeners": []any{map[string]any{"name": "http", "port": int64(80), "protocol": "HTTP"}},
+		},
+	}}
+	world.create(object)
+	require.NotContains(t, object.Object["spec"], "addresses")
+	require.NotContains(t, object.Object["spec"], "unheard")
+}
+
 func TestVersionsShareTheirObjects(t *testing.T) {
 	world := newWorld(t)
 	world.create(&v1beta1.ReferenceGrant{
