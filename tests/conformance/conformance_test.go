@@ -201,7 +201,7 @@ func (r *run) record(t *testing.T, test suite.ConformanceTest, _ *suite.Conforma
 	fmt.Fprintf(os.Stderr, "%s %6.1f s  %s\n", word, took, test.ShortName)
 	if !t.Skipped() {
 		r.results = append(r.results, outcome.Result{
-			Name: test.ShortName, Features: features, Provisional: test.Provisional, Passed: !t.Failed(),
+			Name: test.ShortName, Features: features, Provisional: test.Provisional, Passed: !t.Failed(), Hollow: hollow[test.ShortName] != "",
 		})
 	}
 }

@@ -16,6 +16,8 @@ type Result struct {
 	Features []string
 	// Provisional tests may still change upstream.
 	Provisional bool
+	// Hollow tests pass without a gateway: that one passes says nothing.
+	Hollow bool
 	// Passed is false for a test that failed; those that did not run have no result.
 	Passed bool
 }

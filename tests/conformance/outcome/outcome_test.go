@@ -14,11 +14,12 @@ var some = outcome.Results{
 	{Name: "Mirror", Features: []string{"Gateway", "Mirror"}, Passed: true, Provisional: true},
 	{Name: "Simple", Features: []string{"Gateway"}, Passed: true},
 	{Name: "Cors", Features: []string{"Cors", "Gateway"}},
+	{Name: "Nothing", Features: []string{"Gateway"}, Passed: true, Hollow: true},
 }
 
 func TestTheRatchetTurnsOneWay(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "passing.txt")
-	known := []string{"Mirror", "Simple", "Cors"}
+	known := []string{"Mirror", "Simple", "Cors", "Nothing"}
 	ratchet, err := outcome.ReadRatchet(path)
 	require.NoError(t, err)
 	require.Empty(t, ratchet.Judge(some, known))
@@ -32,7 +33,7 @@ func TestTheRatchetTurnsOneWay(t *testing.T) {
 	require.Empty(t, ratchet.Judge(some[:1], known), "a test that did not run is not held against the run")
 	worse := outcome.Results{{Name: "Mirror"}, {Name: "Simple", Passed: true}}
 	require.Equal(t, []string{"Mirror has passed before and fails now"}, ratchet.Judge(worse, known))
-	renamed := []string{"Mirror", "Plain", "Cors"}
+	renamed := []string{"Mirror", "Plain", "Cors", "Nothing"}
 	require.Equal(t, []string{"Simple is on the list and not in the suite: was it renamed?"}, ratchet.Judge(some, renamed))
 
 	require.NoError(t, ratchet.Add(worse))
@@ -51,8 +52,9 @@ func TestTheTableCountsAndSorts(t *testing.T) {
 	table := outcome.Table(outcome.Figures{
 		Profile: "P", Suite: "v1", Core: []string{"Gateway"}, Published: []string{"Gateway"}, Took: 61 * time.Second, Delays: delays,
 	}, some)
-	require.Contains(t, table, "| core | 1 | 0 |\n| extended | 1 | 1 |\n")
+	require.Contains(t, table, "| core | 2 | 0 |\n| extended | 1 | 1 |\n")
 	require.Contains(t, table, "| Cors | **fail** | Cors |\n| Mirror | pass, provisional | Mirror |\n")
+	require.Contains(t, table, "| Nothing | pass, asserts nothing |")
 	require.Contains(t, table, "took 61 s")
 	require.Contains(t, table, "median 2.0 ms")
 	require.Contains(t, table, "longest 3.5 ms, over 3 versions")

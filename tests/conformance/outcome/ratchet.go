@@ -54,11 +54,11 @@ func (r *Ratchet) Judge(results Results, known []string) (wrong []string) {
 	return wrong
 }
 
-// New are the tests that passed and are not on the list.
+// New are the tests that passed and are not on the list, sorted. Hollow ones have no place there.
 func (r *Ratchet) New(results Results) (names []string) {
-	for _, name := range results.Passed() {
-		if !slices.Contains(r.names, name) {
-			names = append(names, name)
+	for _, result := range results.sorted() {
+		if result.Passed && !result.Hollow && !slices.Contains(r.names, result.Name) {
+			names = append(names, result.Name)
 		}
 	}
 	return names

@@ -86,6 +86,9 @@ func section(write func(string, ...any), title string, results Results, core []s
 		if result.Passed {
 			passed = "pass"
 		}
+		if result.Hollow {
+			passed += ", asserts nothing"
+		}
 		if result.Provisional {
 			passed += ", provisional"
 		}
