@@ -1,8 +1,12 @@
 //! What the host is, as far as the configuration depends on it.
 
+mod events;
+
 use std::net::IpAddr;
 
-use nix::{ifaddrs::getifaddrs, net::if_::InterfaceFlags};
+use nix::{ifaddrs::getifaddrs, net::if_::InterfaceFlags, sys::socket::SockaddrStorage};
+
+pub(crate) use events::{Change, Events};
 
 /// An address that an interface carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,13 +22,17 @@ pub(crate) struct HostAddress {
 /// Addresses with their interfaces. `None`: the kernel does not say.
 pub(crate) fn interfaces() -> Option<Vec<HostAddress>> {
     let entries = getifaddrs().ok()?.filter_map(|entry| {
-        let storage = entry.address?;
-        let v4 = storage.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
-        let address = v4.or_else(|| storage.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))?;
+        let address = address(&entry.address?)?;
         let is_loopback = entry.flags.contains(InterfaceFlags::IFF_LOOPBACK);
         Some(HostAddress { interface: entry.interface_name, is_loopback, address })
     });
     Some(entries.collect())
+}
+
+/// `None`: of another kind.
+fn address(storage: &SockaddrStorage) -> Option<IpAddr> {
+    let v4 = storage.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+    v4.or_else(|| storage.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
 }
 
 /// Addresses of all interfaces, sorted. `None`: the kernel does not say.

@@ -2,8 +2,10 @@
 //! absence or failure never changes who is served.
 
 mod board;
+mod callers;
 mod choice;
 mod limits;
+mod policy;
 
 use std::{collections::BTreeSet, net::IpAddr, num::NonZeroU32, path::PathBuf};
 
@@ -13,12 +15,19 @@ use ir::{KernelMode, KernelSettings, KernelTier};
 use prometheus::Registry;
 
 use board::Board;
+pub(crate) use callers::Callers;
 
 use crate::host;
 
 /// Resets that a processor sends in a second: about a tenth of its time. A flood of SYNs from forged senders is not
 /// sent on to those beyond that.
 const RESETS_PER_SECOND: NonZeroU32 = NonZeroU32::new(100_000).expect("it is not zero");
+
+/// Sources that are kept track of once a policy asks for it: in some 170 MB of the kernel's memory.
+const SOURCES: NonZeroU32 = NonZeroU32::new(1_000_000).expect("it is not zero");
+
+/// Connections whose PROXY headers are read at a time: with more, the oldest are read by user space alone.
+const HEADERS: NonZeroU32 = NonZeroU32::new(65_536).expect("it is not zero");
 
 /// The kernel half of one appliance.
 #[derive(Debug)]
@@ -27,63 +36,105 @@ pub(crate) struct KernelHalf {
     pin_dir: PathBuf,
     state: State,
     settings: KernelSettings,
+    /// What the configuration asks of the programs beyond counting.
+    needs: Needs,
+    callers: Callers,
     /// Where listeners are bound.
     listening: BTreeSet<IpAddr>,
+    /// Why its rows are not those of the configuration, in a word.
+    amiss: Option<&'static str>,
     board: Board,
+}
+
+/// What the programs are started with, since it costs memory or time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Needs {
+    /// A policy counts connections by source, or gives sources buckets.
+    sources: bool,
+    /// Connections begin with PROXY headers.
+    headers: bool,
 }
 
 #[derive(Debug)]
 enum State {
-    /// User space alone enforces; the text says why.
-    Accept(String),
+    /// User space alone enforces.
+    Accept(Absence),
     /// It counts, and refuses where an interface has a tier.
     AtWork(Box<Kernel>),
 }
 
+/// Why the kernel half is not at work.
+#[derive(Clone, Debug, Default)]
+struct Absence {
+    /// For people.
+    why: String,
+    /// In a word, for metrics; `None`: nobody wants it.
+    reason: Option<&'static str>,
+}
+
 impl KernelHalf {
     /// Starts what the configuration asks for and the machine allows, and registers its metrics. Fails where it is
-    /// required and some interface would go without.
+    /// required and some interface would go without; then no pin is left, unless a predecessor needs them.
     pub(crate) fn start(
         object_dir: Option<PathBuf>,
         pin_dir: PathBuf,
         config: &ir::Gateway,
         registry: &Registry,
+        has_predecessor: bool,
     ) -> Result<Self> {
-        let (state, board) = (State::Accept(String::new()), Board::register(registry));
+        let (state, board) = (State::Accept(Absence::default()), Board::register(registry));
         let settings = config.appliance.kernel.clone();
-        let (mode, listening) = (settings.mode, choice::listening(config));
-        let mut half = Self { object_dir, pin_dir, state, settings, listening, board };
+        let (mode, listening, needs) = (settings.mode, choice::listening(config), Needs::of(config));
+        let callers = Callers::default();
+        let mut half =
+            Self { object_dir, pin_dir, state, settings, needs, callers, listening, amiss: None, board };
         half.begin();
         half.settled();
         match half.ensure_complete() {
             Err(error) if mode == KernelMode::Require => {
-                half.stop();
+                if has_predecessor {
+                    half.leave();
+                } else {
+                    half.stop();
+                }
                 Err(error)
             }
             _ => Ok(half),
         }
     }
 
+    /// Who is calling, for those who serve.
+    pub(crate) fn callers(&self) -> Callers {
+        self.callers.clone()
+    }
+
     /// Before a configuration is published and its new sockets listen: follows the settings, adds rows and lowers
     /// limits.
     pub(crate) fn tighten(&mut self, config: &ir::Gateway) {
         self.listening = choice::listening(config);
+        self.needs = Needs::of(config);
+        self.callers.name(limits::quotas(config));
         self.follow(&config.appliance.kernel);
         self.board.name(limits::listeners(config));
-        if let State::AtWork(kernel) = &mut self.state
-            && let Err(error) = kernel.tighten(&limits::of(config))
-        {
+        let State::AtWork(kernel) = &mut self.state else { return };
+        if let Err(error) = kernel.tighten(&limits::of(config)) {
             tracing::error!(%error, "the kernel's limits are not those of the configuration; user space enforces them");
+            self.amiss = Some(error.reason());
+            self.settled();
         }
     }
 
     /// After every worker serves the configuration: raises limits and removes rows.
     pub(crate) fn loosen(&mut self, config: &ir::Gateway) {
         self.board.settle();
-        if let State::AtWork(kernel) = &mut self.state
-            && let Err(error) = kernel.loosen(&limits::of(config))
-        {
+        let State::AtWork(kernel) = &mut self.state else { return };
+        let amiss = kernel.loosen(&limits::of(config)).map_err(|error| {
             tracing::error!(%error, "the kernel's limits may be lower than those of the configuration");
+            error.reason()
+        });
+        let before = std::mem::replace(&mut self.amiss, amiss.err());
+        if self.amiss != before {
+            self.settled();
         }
     }
 
@@ -91,6 +142,7 @@ impl KernelHalf {
     /// others than before.
     pub(crate) fn look_again(&mut self) -> bool {
         let before = self.line();
+        self.notice_its_end();
         if let State::AtWork(kernel) = &mut self.state {
             attach(kernel, &self.settings, &self.listening);
             self.settled();
@@ -98,10 +150,30 @@ impl KernelHalf {
         before != self.line()
     }
 
+    /// True: programs of another map layout still count connections, and [`KernelHalf::carry`] is to be called until
+    /// they do not.
+    pub(crate) fn carries(&self) -> bool {
+        matches!(&self.state, State::AtWork(kernel) if kernel.carries())
+    }
+
+    /// Gives room for connections that have ended meanwhile and were counted by programs of another map layout.
+    pub(crate) fn carry(&mut self) {
+        let State::AtWork(kernel) = &mut self.state else { return };
+        if !kernel.carries() {
+            return;
+        }
+        if let Err(error) = kernel.carry() {
+            tracing::error!(%error, "the kernel's limits may be lower than those of the configuration");
+        }
+        if !kernel.carries() {
+            self.settled();
+        }
+    }
+
     /// In one line: the tier of each interface, or why there is none.
     pub(crate) fn line(&self) -> String {
         match &self.state {
-            State::Accept(why) => format!("accept: {why}"),
+            State::Accept(Absence { why, .. }) => format!("accept: {why}"),
             State::AtWork(kernel) => {
                 let tiers = kernel.tiers().map(|(name, tier)| match (tier, kernel.passed_over(name)) {
                     (Ok(tier), []) => format!("{tier} on {name}"),
@@ -120,6 +192,26 @@ impl KernelHalf {
         }
     }
 
+    /// Leaves it as it is, to the successor that has taken it over.
+    pub(crate) fn leave(self) {
+        if let State::AtWork(kernel) = self.state {
+            kernel.leave();
+        }
+    }
+
+    /// Takes it over again, from a successor that was none.
+    pub(crate) fn retake(&mut self, config: &ir::Gateway) {
+        let is_ours =
+            matches!(self.state, State::AtWork(_)) || wanted(&self.settings, &self.listening).is_ok();
+        if is_ours {
+            self.state = State::Accept(Absence::default());
+            self.begin();
+            self.settled();
+            self.tighten(config);
+            self.loosen(config);
+        }
+    }
+
     /// Ends it in an orderly way: no pin is left.
     pub(crate) fn stop(self) {
         if let State::AtWork(kernel) = self.state {
@@ -127,7 +219,21 @@ impl KernelHalf {
         }
     }
 
+    /// Somebody has ended it (`gateway ebpf detach --force`): its counts stand still, and nothing may be refused by
+    /// them.
+    fn notice_its_end(&mut self) {
+        if matches!(&self.state, State::AtWork(kernel) if !kernel.is_counting()) {
+            let why = "its pins were removed; it is back with the next start".to_owned();
+            let absence = Absence { why, reason: Some("pins") };
+            if let State::AtWork(kernel) = std::mem::replace(&mut self.state, State::Accept(absence)) {
+                kernel.detach();
+            }
+            self.settled();
+        }
+    }
+
     fn follow(&mut self, settings: &KernelSettings) {
+        self.make_room();
         if *settings == self.settings {
             self.look_again();
             return;
@@ -146,41 +252,76 @@ impl KernelHalf {
         }
     }
 
+    /// Starts the programs again with what they need, once the configuration asks for it: what is at work is taken over, as
+    /// after a crash.
+    fn make_room(&mut self) {
+        let State::AtWork(kernel) = &self.state else { return };
+        let has = Needs { sources: kernel.tracks_sources(), headers: kernel.reads_headers() };
+        if has.sources >= self.needs.sources && has.headers >= self.needs.headers {
+            return;
+        }
+        // What was there once stays.
+        self.needs =
+            Needs { sources: self.needs.sources || has.sources, headers: self.needs.headers || has.headers };
+        // What is dropped stays pinned, and goes on until the others take its place.
+        self.state = State::Accept(Absence::default());
+        self.state = self.started();
+        self.settled();
+    }
+
     /// Ends what is at work and starts afresh, as the settings say.
     fn begin(&mut self) {
-        match std::mem::replace(&mut self.state, State::Accept(String::new())) {
+        match std::mem::replace(&mut self.state, State::Accept(Absence::default())) {
             State::AtWork(kernel) => kernel.detach(),
             State::Accept(_) => {}
         }
+        self.state = self.started();
+    }
+
+    fn started(&self) -> State {
         let started = wanted(&self.settings, &self.listening).and_then(|interfaces| {
-            let (object_dir, pin_dir) = (self.object_dir.clone(), self.pin_dir.clone());
-            let resets_per_second = RESETS_PER_SECOND;
-            Kernel::start(&Options { object_dir, pin_dir, interfaces, resets_per_second })
-                .map_err(|error| error.to_string())
+            let options = Options {
+                object_dir: self.object_dir.clone(),
+                pin_dir: self.pin_dir.clone(),
+                interfaces,
+                resets_per_second: RESETS_PER_SECOND,
+                sources: self.needs.sources.then_some(SOURCES),
+                headers: self.needs.headers.then_some(HEADERS),
+            };
+            Kernel::start(&options)
+                .map_err(|error| Absence { why: error.to_string(), reason: Some(error.reason()) })
         });
-        self.state = match started {
+        match started {
             Ok(kernel) => State::AtWork(Box::new(kernel)),
-            Err(why) => {
+            Err(absence) => {
                 bpf::clean(&self.pin_dir);
-                State::Accept(why)
+                State::Accept(absence)
             }
-        };
+        }
     }
 
     /// Tells of what is at work now.
     fn settled(&self) {
         let line = self.line();
+        self.callers.ask(match &self.state {
+            State::AtWork(kernel) if kernel.reads_headers() => Some(kernel.sources().clone()),
+            State::AtWork(_) | State::Accept(_) => None,
+        });
         let (counters, tiers, complete) = match &self.state {
-            State::Accept(_) => (None, Vec::new(), self.settings.mode == KernelMode::Off),
+            State::Accept(Absence { reason: None, .. }) => (None, Vec::new(), true),
+            State::Accept(_) => {
+                let names = wanted(&self.settings, &self.listening).map(|wanted| wanted.names);
+                (None, names.unwrap_or_default().into_iter().map(|name| (name, "accept")).collect(), false)
+            }
             State::AtWork(kernel) => {
                 let tier = |(name, tier): (&str, Result<bpf::Tier, _>)| {
                     (name.to_owned(), tier.map_or("accept", bpf::Tier::label))
                 };
-                let complete = kernel.tiers().all(|(_, tier)| tier.is_ok());
+                let complete = kernel.tiers().all(|(_, tier)| tier.is_ok()) && self.amiss.is_none();
                 (Some(kernel.counters().clone()), kernel.tiers().map(tier).collect(), complete)
             }
         };
-        if self.board.show(counters, tiers, &line) {
+        if self.board.show(counters, tiers, self.degraded(), &line) {
             if complete {
                 tracing::info!(tiers = line, "connections over their limit are refused early");
             } else {
@@ -189,9 +330,21 @@ impl KernelHalf {
         }
     }
 
+    /// What does less than it could, for metrics.
+    fn degraded(&self) -> Vec<(String, &'static str)> {
+        let (mut degraded, all) = match &self.state {
+            State::Accept(Absence { reason, .. }) => (Vec::new(), *reason),
+            State::AtWork(kernel) => (kernel.lacks(), self.amiss),
+        };
+        degraded.extend(all.map(|reason| (String::new(), reason)));
+        degraded
+    }
+
     fn ensure_complete(&self) -> Result<()> {
         match &self.state {
-            State::Accept(why) => bail!("the kernel half is required and does not work: {why}"),
+            State::Accept(Absence { why, .. }) => {
+                bail!("the kernel half is required and does not work: {why}")
+            }
             State::AtWork(kernel) => {
                 let without: Vec<String> =
                     kernel.tiers().filter_map(|(_, tier)| tier.err()).map(ToString::to_string).collect();
@@ -206,11 +359,21 @@ impl KernelHalf {
     }
 }
 
+impl Needs {
+    fn of(config: &ir::Gateway) -> Self {
+        let limits = limits::of(config);
+        Self {
+            sources: limits.values().any(bpf::Limit::tracks),
+            headers: limits.values().any(|limit| limit.proxied.is_some()) && bpf::can_read_headers(),
+        }
+    }
+}
+
 /// Where the kernel half is to work, or why it is not to.
-fn wanted(settings: &KernelSettings, listening: &BTreeSet<IpAddr>) -> Result<Interfaces, String> {
+fn wanted(settings: &KernelSettings, listening: &BTreeSet<IpAddr>) -> Result<Interfaces, Absence> {
     let KernelSettings { mode, interfaces, generic_xdp, tiers } = settings;
     if *mode == KernelMode::Off {
-        return Err("the kernel half is off".to_owned());
+        return Err(Absence { why: "the kernel half is off".to_owned(), reason: None });
     }
     let names = if interfaces.is_empty() {
         choice::interfaces(listening, &host::interfaces().unwrap_or_default())
@@ -244,7 +407,7 @@ mod tests {
         let nowhere = PathBuf::from("/nonexistent");
         let mut config = ir::Gateway::default();
         config.appliance.kernel = settings.clone();
-        KernelHalf::start(Some(nowhere.clone()), nowhere, &config, &Registry::new())
+        KernelHalf::start(Some(nowhere.clone()), nowhere, &config, &Registry::new(), false)
     }
 
     #[test]

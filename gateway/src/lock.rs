@@ -1,6 +1,7 @@
 use std::{
     fs::{self, File, TryLockError},
-    io::{Read, Write},
+    io::{self, Read, Seek, Write},
+    os::fd::{AsFd, BorrowedFd},
     path::Path,
 };
 
@@ -8,10 +9,11 @@ use anyhow::{Context, Result, bail};
 
 const NAME: &str = "lock";
 
-/// Holds the runtime directory: one appliance at a time. The kernel lets go of it when the process ends.
+/// Holds the runtime directory: one appliance at a time. The kernel lets go of it when the process ends, and all that it
+/// was shared with.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -43,10 +45,27 @@ impl Lock {
                 return Err(error).with_context(|| format!("cannot lock {}", path.display()));
             }
         }
-        file.set_len(0)
-            .and_then(|()| writeln!(file, "{}", std::process::id()))
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Self { _file: file })
+        let mut lock = Self { file };
+        lock.sign().with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(lock)
+    }
+
+    /// The one that a predecessor holds: it is held until both have ended.
+    pub(crate) fn inherit(file: File) -> Self {
+        Self { file }
+    }
+
+    /// Says that this process is the holder.
+    pub(crate) fn sign(&mut self) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        writeln!(self.file, "{}", std::process::id())
+    }
+
+    /// The process that holds the directory; `None`: nobody does.
+    pub(crate) fn holder(runtime_dir: &Path) -> Option<i32> {
+        let text = Self::is_held(runtime_dir).then(|| fs::read_to_string(runtime_dir.join(NAME)).ok())??;
+        text.trim().parse().ok()
     }
 
     /// True while a gateway holds the directory.
@@ -56,9 +75,29 @@ impl Lock {
     }
 }
 
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Lock;
+
+    #[test]
+    fn what_was_inherited_is_held_until_both_have_ended() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let first = Lock::take(directory.path()).expect("free");
+        let mut second = Lock::inherit(first.file.try_clone().expect("a second descriptor"));
+        drop(first);
+        second.sign().expect("written");
+        let text = std::fs::read_to_string(directory.path().join(super::NAME)).expect("it is there");
+        assert_eq!(text, format!("{}\n", std::process::id()));
+        Lock::take(directory.path()).expect_err("it is held");
+        drop(second);
+        Lock::take(directory.path()).expect("free again");
+    }
 
     #[test]
     fn a_second_holder_is_refused_and_told_whose_it_is() {

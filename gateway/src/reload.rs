@@ -2,6 +2,8 @@
 //! other. What changes during a reload waits in the watch and is the next.
 
 mod publish;
+mod start;
+mod succession;
 
 use std::{
     net::SocketAddr,
@@ -17,25 +19,34 @@ use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
-use proxy::{Options, Proxy, access_log, metrics::ConfigMetrics};
+use proxy::{Proxy, metrics::ConfigMetrics};
 
 use crate::{
     admin::{Admin, Pages},
     desired::Source,
+    executable::Executable,
+    handover::{Claim, Control, Elder, Question, Unfinished},
+    host::{Change, Events},
     kernel::KernelHalf,
     lock::Lock,
-    log::{self, Said},
+    log::Said,
     outcome::Unbound,
     published::Shown,
     signals::Signals,
     status_store::StatusStore,
     systemd,
     watch::Watch,
+    watchdog::Watchdog,
 };
+pub(crate) use start::Origin;
 
-/// Everything is looked at again this often, whatever the watch says: for file systems that tell nothing, and
-/// for addresses that could not be bound.
+/// Everything is looked at again this often, whatever watch and host say: for file systems that tell nothing, and for
+/// ports that somebody else had.
 const SLOW_POLL: Duration = Duration::from_secs(30);
+
+/// After an upgrade to another map layout: how long a freed slot may be unknown to the kernel, as long as connections
+/// of before are open.
+const CARRY_POLL: Duration = Duration::from_millis(100);
 
 /// The directories of one appliance.
 #[derive(Debug)]
@@ -79,26 +90,39 @@ pub(crate) struct Appliance {
     overrides: Overrides,
     source: Source,
     watch: Watch,
+    events: Events,
     proxy: Proxy,
     kernel: KernelHalf,
     metrics: ConfigMetrics,
     said: Said,
     store: StatusStore,
     shown: Shown,
-    admin: SocketAddr,
+    admin: Admin,
+    pages: Arc<Pages>,
     generation: u64,
     config: Arc<ir::Gateway>,
     unbound: Vec<Unbound>,
-    _lock: Lock,
+    executable: Executable,
+    lock: Lock,
+    control: Control,
+    /// Listening sockets that the service manager keeps too.
+    kept: systemd::Store,
+    watchdog: Option<Watchdog>,
+    /// What this process has taken over from. As long as this lives the other knows that there is a successor.
+    predecessor: Option<(Claim, Elder)>,
 }
 
 /// Why the loop has woken up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Wake {
     /// Something in the directory is other than before.
     Changed,
     /// SIGHUP.
     Asked,
+    /// SIGUSR2, or somebody at the control socket.
+    Upgrade(Question),
+    /// Interfaces or addresses of the host are others than before.
+    Host(Change),
     /// The slow poll.
     Time,
     /// SIGTERM or SIGINT.
@@ -106,68 +130,31 @@ enum Wake {
 }
 
 impl Appliance {
-    /// Reads, starts the threads and puts the first configuration in force. Errors are what keeps a process from
-    /// starting; what is wrong with manifests never is.
-    pub(crate) fn start(places: Places, overrides: Overrides) -> Result<Self> {
-        let lock = Lock::take(&places.runtime_dir)?;
-        let mut watch = Watch::start(&places.config_dir, &places.runtime_dir)?;
-        let (mut source, forgotten) = Source::open(&places.config_dir, &places.state_dir);
-        let mut desired = source.again(&mut watch);
-        overrides.lay_over(&mut desired.config.appliance);
-        let settings = &desired.config.appliance;
-        log::start(settings.log_format);
-        if let Some(forgotten) = forgotten {
-            tracing::warn!("{forgotten}");
-        }
-        let admin = Admin::bind(settings.admin)?;
-        let options =
-            Options { workers: settings.workers, access_log: access_log::Sink::Stdout, descriptor_cap: None };
-        let proxy = Proxy::start(options).context("cannot start the workers")?;
-        let pins = places.runtime_dir.join("bpf");
-        let kernel = KernelHalf::start(places.bpf_dir.clone(), pins, &desired.config, proxy.metrics())?;
-        let shown = Shown::default();
-        let mut appliance = Self {
-            metrics: ConfigMetrics::new(proxy.metrics()),
-            said: Said::default(),
-            store: StatusStore::open(&places.runtime_dir),
-            admin: admin.address(),
-            generation: 0,
-            config: Arc::default(),
-            unbound: Vec::new(),
-            shown: shown.clone(),
-            _lock: lock,
-            places,
-            overrides,
-            source,
-            watch,
-            proxy,
-            kernel,
-        };
-        admin.start(Pages { registry: appliance.proxy.metrics().clone(), shown })?;
-        appliance.put_in_force(desired);
-        appliance.say_hello();
-        systemd::ready(&appliance.summary());
-        Ok(appliance)
-    }
-
-    /// Reloads until a signal says stop, then drains.
+    /// Reloads until a signal says stop or a successor serves, then drains.
     pub(crate) fn run(mut self, signals: Signals, drain_timeout: Duration) -> Result<()> {
         loop {
             match self.wait(&signals)? {
                 Wake::Stop => break,
+                Wake::Upgrade(question) => match self.hand_over(&signals, question.patience()) {
+                    Ok(heir) => return self.retire(heir, question, signals, drain_timeout),
+                    Err(Unfinished::Stopped) => {
+                        question.failed("the gateway was told to stop meanwhile");
+                        break;
+                    }
+                    Err(Unfinished::Failed(error)) => {
+                        let why = format!("{error:#}");
+                        tracing::error!("no successor has taken over, and this process goes on: {why}");
+                        question.failed(&why);
+                    }
+                },
                 Wake::Asked => {
                     systemd::reloading();
-                    self.watch.start_afresh();
-                    let other_tiers = self.kernel.look_again();
-                    self.reload(other_tiers || !self.unbound.is_empty());
+                    self.look_again();
                     systemd::ready(&self.summary());
                 }
                 Wake::Changed => self.reload(false),
-                Wake::Time => {
-                    self.watch.start_afresh();
-                    let other_tiers = self.kernel.look_again();
-                    self.reload(other_tiers || !self.unbound.is_empty());
-                }
+                Wake::Host(change) => self.follow_host(change),
+                Wake::Time => self.look_again(),
             }
         }
         signals.cut_at_the_next()?;
@@ -179,17 +166,21 @@ impl Appliance {
         let end = Instant::now() + SLOW_POLL;
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-            let mut sources = [
+            self.kernel.carry();
+            let pause = if self.kernel.carries() { left.min(CARRY_POLL) } else { left };
+            let timeout = PollTimeout::try_from(pause).unwrap_or(PollTimeout::MAX);
+            let mut sources = vec![
                 PollFd::new(self.watch.as_fd(), PollFlags::POLLIN),
                 PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.control.as_fd(), PollFlags::POLLIN),
             ];
+            sources.extend(self.events.descriptor().map(|events| PollFd::new(events, PollFlags::POLLIN)));
             match poll(&mut sources, timeout) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(error) => return Err(error).context("cannot wait for changes"),
             }
             // Taking is not for nothing: it waits until what the kernel has queued is through.
-            let noticed = sources[0].any() == Some(true);
+            let (noticed, questioned) = (sources[0].any() == Some(true), sources[2].any() == Some(true));
             let asked = signals.take();
             if asked.stop {
                 return Ok(Wake::Stop);
@@ -197,12 +188,38 @@ impl Appliance {
             if asked.reload {
                 return Ok(Wake::Asked);
             }
+            if asked.upgrade {
+                return Ok(Wake::Upgrade(Question::by_signal()));
+            }
+            if questioned && let Some(question) = self.control.take() {
+                return Ok(Wake::Upgrade(question));
+            }
             if noticed && self.watch.take() {
                 return Ok(Wake::Changed);
+            }
+            if let Some(change) = self.events.take() {
+                return Ok(Wake::Host(change));
             }
             if left.is_zero() {
                 return Ok(Wake::Time);
             }
+        }
+    }
+
+    /// Looks at the files, the interfaces and the addresses, whatever has been told of them.
+    fn look_again(&mut self) {
+        self.watch.start_afresh();
+        let moved = self.events.look_again() == Some(Change::Addresses);
+        let other_tiers = self.kernel.look_again();
+        self.reload(moved || other_tiers || !self.unbound.is_empty());
+    }
+
+    /// The kernel half first: a new interface lets nobody in uncounted. Then what listeners are bound to.
+    fn follow_host(&mut self, change: Change) {
+        tracing::info!("the host's {change} are others than before");
+        let other_tiers = self.kernel.look_again();
+        if change == Change::Addresses || other_tiers || !self.unbound.is_empty() {
+            self.reload(true);
         }
     }
 
@@ -219,10 +236,10 @@ impl Appliance {
     fn say_what_needs_a_restart(&self, new: &ir::Appliance) {
         let old = &self.config.appliance;
         if old.workers != new.workers {
-            tracing::warn!("the number of workers takes effect at the next start");
+            tracing::warn!("the number of workers takes effect at the next start or upgrade");
         }
         if old.admin != new.admin {
-            tracing::warn!("the admin address takes effect at the next start");
+            tracing::warn!("the admin address takes effect at the next start or upgrade");
         }
     }
 
@@ -230,7 +247,7 @@ impl Appliance {
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             config = %self.places.config_dir.display(),
-            admin = %self.admin,
+            admin = %self.admin.address(),
             kernel = self.kernel.line(),
             "serving"
         );
@@ -246,6 +263,7 @@ impl Appliance {
     }
 
     fn stop(self, drain_timeout: Duration) {
+        let end = Instant::now() + drain_timeout;
         let open = self.proxy.open_connections();
         tracing::info!(open, timeout = ?drain_timeout, "stopping: what has begun is finished");
         systemd::stopping(&format!("draining {open} connections"));
@@ -253,6 +271,11 @@ impl Appliance {
             tracing::info!("stopped");
         } else {
             tracing::warn!("stopped; connections were cut at the end of the drain time");
+        }
+        self.control.close();
+        // It ends when this process does, and its connections are not finished.
+        if self.predecessor.is_some_and(|(_, elder)| !elder.wait(end)) {
+            tracing::warn!("connections of the process before this one are cut at the end of the drain time");
         }
         self.kernel.stop();
     }

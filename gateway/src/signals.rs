@@ -9,7 +9,7 @@ use nix::sys::{
     signalfd::{SfdFlags, SignalFd},
 };
 
-/// SIGTERM, SIGINT and SIGHUP, as a descriptor to poll. Blocked in every thread: to be made before the first.
+/// SIGTERM, SIGINT, SIGHUP and SIGUSR2, as a descriptor to poll. Blocked in every thread: to be made before the first.
 #[derive(Debug)]
 pub(crate) struct Signals {
     descriptor: SignalFd,
@@ -20,6 +20,8 @@ pub(crate) struct Signals {
 pub(crate) struct Asked {
     /// SIGHUP: read everything again.
     pub(crate) reload: bool,
+    /// SIGUSR2: hand over to a successor.
+    pub(crate) upgrade: bool,
     /// SIGTERM or SIGINT: finish what has begun and end.
     pub(crate) stop: bool,
 }
@@ -28,7 +30,7 @@ impl Signals {
     /// Blocks them for this thread and all that it will start.
     pub(crate) fn block() -> Result<Self> {
         let mut set = SigSet::empty();
-        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR2] {
             set.add(signal);
         }
         set.thread_block().context("cannot block signals")?;
@@ -43,6 +45,7 @@ impl Signals {
         while let Ok(Some(info)) = self.descriptor.read_signal() {
             match i32::try_from(info.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok()) {
                 Some(Signal::SIGHUP) => asked.reload = true,
+                Some(Signal::SIGUSR2) => asked.upgrade = true,
                 _ => asked.stop = true,
             }
         }

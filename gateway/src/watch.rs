@@ -30,9 +30,9 @@ use notify::RecommendedWatcher;
 use place::Places;
 use tree::Tree;
 
-/// Below the runtime directory: the service may write there, nobody else does, one process holds it, and where it
-/// is in memory, as under systemd, passing a fence writes to no disk.
-const COOKIES: &str = "fence";
+/// Below the runtime directory, with the process's number: the service may write there, nobody else does, and where it is
+/// in memory, as under systemd, passing a fence writes to no disk.
+const COOKIES: &str = "fence-";
 
 /// Watches a directory tree, what its links lead to, and which files are being written.
 ///
@@ -73,7 +73,7 @@ impl Watch {
     pub(crate) fn start(root: &Path, runtime_dir: &Path) -> Result<Self> {
         let runtime_dir = fs::canonicalize(runtime_dir)
             .with_context(|| format!("cannot find the runtime directory {}", runtime_dir.display()))?;
-        let cookies = runtime_dir.join(COOKIES);
+        let cookies = cookies(&runtime_dir);
         let inbox = Inbox::new(cookies.clone()).context("cannot watch files: no eventfd")?;
         let inbox = Arc::new(inbox);
         let received = Arc::clone(&inbox);
@@ -232,6 +232,19 @@ impl AsFd for Watch {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.inbox.as_fd()
     }
+}
+
+/// A place of this process's own: over an upgrade there are two that watch. What processes that were killed have left is
+/// removed.
+fn cookies(runtime_dir: &Path) -> PathBuf {
+    for entry in fs::read_dir(runtime_dir).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(COOKIES)?.parse::<u32>().ok());
+        if process.is_some_and(|process| !Path::new("/proc").join(process.to_string()).exists()) {
+            drop(Fence::new(entry.path()));
+        }
+    }
+    runtime_dir.join(format!("{COOKIES}{}", std::process::id()))
 }
 
 /// A new and empty file that has one name: whoever made it is about to write, and will close it. (A hard link

@@ -8,7 +8,11 @@ use std::{
 };
 
 use nix::{
-    sys::signal::{Signal, kill},
+    errno::Errno,
+    sys::{
+        signal::{Signal, kill},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
     unistd::Pid,
 };
 use tempfile::TempDir;
@@ -79,13 +83,30 @@ impl Place {
 
     /// The command line that runs a gateway here, without `--admin`.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(BINARY);
+        let own = self.path("gateway");
+        let mut command = if own.exists() { Command::new(own) } else { Command::new(BINARY) };
         command.arg("run").stdin(Stdio::null());
         for (flag, name) in [("--config-dir", "config"), ("--state-dir", "state"), ("--runtime-dir", "run")] {
             command.arg(flag).arg(self.path(name));
         }
         command.args(["--workers", "1", "--kernel", "off"]);
         command
+    }
+
+    /// A name for the binary that gateways here are started from, which may be given to something else. A link: a file
+    /// that was written a moment ago may be busy, if another test starts a process meanwhile.
+    pub(crate) fn own_binary(&self) {
+        let beside = self.path("gateway.new");
+        std::os::unix::fs::symlink(BINARY, &beside).expect("made");
+        fs::rename(beside, self.path("gateway")).expect("renamed");
+    }
+
+    /// `gateway upgrade` here.
+    pub(crate) fn upgrade(&self, arguments: &[&str]) -> Output {
+        let runtime = self.path("run");
+        let mut all = vec!["upgrade", "--runtime-dir", runtime.to_str().expect("plain")];
+        all.extend(arguments);
+        gateway(&all)
     }
 
     /// `gateway status` here.
@@ -106,6 +127,8 @@ impl Place {
 /// A running gateway; killed when dropped.
 pub(crate) struct Gateway {
     child: Child,
+    /// Processes that have taken over, the one that serves last.
+    successors: Vec<Pid>,
     log: PathBuf,
     pub(crate) admin: SocketAddr,
 }
@@ -125,7 +148,7 @@ impl Gateway {
         command.stdout(file.try_clone().expect("a second handle")).stderr(file);
         change(&mut command);
         let child = command.spawn().expect("the binary is built");
-        let mut gateway = Self { child, log, admin };
+        let mut gateway = Self { child, successors: Vec::new(), log, admin };
         until("the gateway is ready", || {
             if let Some(status) = gateway.child.try_wait().expect("our own child") {
                 panic!("it ended with {status}");
@@ -140,7 +163,27 @@ impl Gateway {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id().cast_signed()), signal).expect("it runs");
+        kill(self.pid(), signal).expect("it runs");
+    }
+
+    /// The process that serves.
+    pub(crate) fn pid(&self) -> Pid {
+        self.successors.last().copied().unwrap_or_else(|| Pid::from_raw(self.child.id().cast_signed()))
+    }
+
+    /// From now on the process that its state file names serves. To be called while this one's children are its own.
+    pub(crate) fn follow(&mut self, pid: u32) {
+        self.successors.push(Pid::from_raw(pid.cast_signed()));
+    }
+
+    /// True once the process that serves has ended in order.
+    pub(crate) fn has_ended(&self) -> Option<bool> {
+        match waitpid(self.pid(), Some(WaitPidFlag::WNOHANG)) {
+            // It becomes a child of ours with the end of the process that has started it.
+            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => None,
+            Ok(status) => Some(matches!(status, WaitStatus::Exited(_, 0))),
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// Waits for its end.
@@ -165,6 +208,9 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
+        for successor in &self.successors {
+            let _ = kill(*successor, Signal::SIGKILL);
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {

@@ -10,3 +10,4 @@ mod lifecycle;
 mod reload;
 mod status;
 mod systemd;
+mod upgrade;

@@ -52,7 +52,10 @@ fn the_unit_says_what_the_program_needs() {
         "AmbientCapabilities=CAP_NET_BIND_SERVICE CAP_NET_ADMIN CAP_BPF CAP_PERFMON",
         "CapabilityBoundingSet=CAP_NET_BIND_SERVICE CAP_NET_ADMIN CAP_BPF CAP_PERFMON",
         "LimitNOFILE=1048576",
-        "ExecReload=/bin/kill -HUP $MAINPID",
+        "ExecReload=/usr/local/bin/gateway upgrade",
+        "FileDescriptorStoreMax=8192",
+        "WatchdogSec=30s",
+        "NotifyAccess=main",
     ] {
         assert!(unit.lines().any(|found| found == line), "{line}");
     }

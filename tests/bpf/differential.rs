@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ebpf_common::{Handshakes, Limit, ListenerKey, Listeners, Opening, QuotaKey, Reset, Verdict, judge};
+use ebpf_common::{
+    Handshakes, Limit, ListenerKey, Listeners, NetworkKey, Networks, Opening, Policy, Rate, Reset, SourceKey,
+    Sources, Verdict, judge,
+};
 use proptest::{
     collection::vec,
     prelude::{Just, Strategy, any, prop_oneof},
@@ -11,7 +14,7 @@ use proptest::{
 };
 
 use crate::{
-    frame::{ACK, Addresses, Frame, PORT, SERVER, SERVER6, SYN},
+    frame::{ACK, Addresses, CLIENT, CLIENT6, Frame, PORT, SERVER, SERVER6, SYN},
     programs::{HOOKS, Hook, NETNS, Programs},
 };
 
@@ -19,21 +22,54 @@ use crate::{
 #[derive(Default)]
 struct Known {
     limits: BTreeMap<ListenerKey, Limit>,
-    open: BTreeMap<QuotaKey, i64>,
-    local: BTreeSet<ListenerKey>,
+    open: BTreeMap<u64, i64>,
+    /// Address, number of bits and what the network says, by set.
+    networks: Vec<(u64, [u8; 16], u8, u32)>,
+    sources: BTreeMap<SourceKey, i64>,
+    spent: BTreeSet<SourceKey>,
 }
 
 impl Listeners for Known {
-    fn limit(&self, listener: &ListenerKey) -> Option<Limit> {
-        self.limits.get(listener).copied()
+    fn limit(&self, listener: &ListenerKey) -> Option<&Limit> {
+        self.limits.get(listener)
     }
 
-    fn open(&self, quota: &QuotaKey) -> i64 {
-        self.open.get(quota).copied().unwrap_or(0)
+    fn open(&self, limit: &Limit) -> i64 {
+        self.open.get(&limit.quota()).copied().unwrap_or(0)
     }
 
-    fn is_local(&self, host: &ListenerKey) -> bool {
-        self.local.contains(host)
+    fn sources(&self, _: &Limit) -> impl Sources {
+        Seen(self)
+    }
+}
+
+struct Seen<'a>(&'a Known);
+
+impl Sources for Seen<'_> {
+    fn networks(&self, key: &NetworkKey) -> Networks {
+        let holds = |(set, network, bits, _): &&(u64, [u8; 16], u8, u32)| {
+            let mask = u128::MAX.checked_shl(128 - u32::from(*bits)).unwrap_or(0);
+            *set == key.set()
+                && u128::from_be_bytes(key.address()) & mask == u128::from_be_bytes(*network) & mask
+        };
+        let smallest = self.0.networks.iter().filter(holds).max_by_key(|(_, _, bits, _)| *bits);
+        Networks(smallest.map_or(0, |(.., says)| *says))
+    }
+
+    fn open(&self, place: &SourceKey) -> i64 {
+        self.0.sources.get(place).copied().unwrap_or(0)
+    }
+
+    fn open_of_network(&self, network: &SourceKey) -> i64 {
+        self.open(network)
+    }
+
+    fn spend(&self, source: &SourceKey, _: &Rate) -> bool {
+        !self.0.spent.contains(source)
+    }
+
+    fn spend_of_listener(&self, _: &Rate) -> bool {
+        false
     }
 }
 
@@ -51,33 +87,80 @@ impl Handshakes for NoSocket {
 }
 
 impl Known {
-    fn listen(&mut self, programs: &mut Programs, key: ListenerKey, id: u64, most: Option<u64>, open: i64) {
-        programs.listen(key, id, most, open);
-        self.limits.insert(key, Limit::new(id, most));
-        self.open.insert(QuotaKey::new(key.netns(), id), open);
+    fn listen(&mut self, programs: &mut Programs, key: ListenerKey, limit: Limit, open: i64) {
+        programs.listen_with(key, limit, open);
+        self.limits.insert(key, limit);
+        self.open.insert(limit.quota(), open);
     }
 }
 
-/// Addresses and wildcards, full and not, of both families.
+/// Sockets of both families: full and not, under every kind of policy.
 fn listening(programs: &mut Programs) -> Known {
     let mut known = Known::default();
     let v4 = |port| ListenerKey::new(NETNS, std::net::Ipv4Addr::from(SERVER).to_ipv6_mapped().octets(), port);
     let v6 = |port| ListenerKey::new(NETNS, SERVER6, port);
+    // So many tokens that no run takes the last one.
+    let endless = Rate::new(1, u32::MAX);
+    let lists = Policy::of(1).with_networks(3, true);
+    let limits = Policy::of(2).with_source_limit(2).with_prefix_limit(3, 24, 64).with_networks(4, false);
+    let both = Policy::of(4).with_source_limit(2).with_rates(endless, Rate::NONE);
     let rows = [
-        (v4(PORT), Some(10), 10),
-        (v6(PORT), Some(10), 11),
-        (v4(PORT + 1).wildcard(), Some(0), 0),
-        (v6(PORT + 1).wildcard(), None, 1_000),
-        (v4(PORT + 2), Some(10), 9),
-        (v6(PORT + 2), Some(1), -1),
+        (v4(PORT), Limit::new(0, Some(10)), 10),
+        (v6(PORT), Limit::new(1, Some(10)), 11),
+        (v4(PORT + 1), Limit::new(2, Some(0)).with_policy(lists), 0),
+        (v6(PORT + 1), Limit::new(3, None).with_policy(lists), 1_000),
+        (v4(PORT + 2), Limit::new(4, Some(10)).with_policy(limits), 9),
+        (v6(PORT + 2), Limit::new(5, Some(1)).with_policy(limits), -1),
+        (v4(PORT + 3), Limit::new(6, None).with_policy(Policy::of(3).with_rates(endless, Rate::NONE)), 0),
+        (v6(PORT + 3), Limit::new(7, None).with_policy(Policy::of(3).with_rates(Rate::NONE, endless)), 0),
+        (v4(PORT + 4), Limit::new(8, None).with_policy(both), 0),
+        (v6(PORT + 4), Limit::new(9, None).with_policy(both), 0),
     ];
-    for (id, (key, most, open)) in rows.into_iter().enumerate() {
-        known.listen(programs, key, id as u64, most, open);
+    for (key, limit, open) in rows {
+        known.listen(programs, key, limit, open);
     }
-    // An address that only a wildcard listens on; the servers' other families' are not the host's own.
-    let own = v4(0);
-    programs.own(own);
-    known.local.insert(own);
+    let [client, client6] = [std::net::Ipv4Addr::from(CLIENT).to_ipv6_mapped().octets(), CLIENT6];
+    known.networks = vec![
+        (3, client, 96, Networks::ALLOW),
+        (3, client, 126, Networks::ALLOW | Networks::DENY),
+        (3, client, 127, Networks::ALLOW),
+        (3, client6, 121, Networks::ALLOW),
+        (3, client6, 126, Networks::DENY),
+        (4, client, 127, Networks::EXEMPT),
+        (4, client6, 125, Networks::EXEMPT),
+    ];
+    for (set, address, bits, says) in &known.networks {
+        programs.network(NetworkKey::of_network(*set, *address), u32::from(*bits), *says);
+    }
+    for last in 0..8u8 {
+        for (client, prefix) in [(client, 96 + 24), (client6, 64)] {
+            let mut address = client;
+            address[15] = last;
+            let source = SourceKey::new(2, address, 128);
+            known.sources.insert(source, i64::from(last / 2));
+            // Their networks have as many as they may have.
+            known.sources.insert(SourceKey::new(2, address, prefix), 3);
+            if last % 2 == 0 {
+                known.spent.insert(SourceKey::new(3, client, 128));
+            }
+        }
+    }
+    known.sources.iter().for_each(|(key, open)| programs.source(*key, *open));
+    // Sources whose row has their bucket, and others that have no row and a bucket elsewhere.
+    for last in 0..8u8 {
+        for mut address in [client, client6] {
+            address[15] = last;
+            let (source, spent) = (SourceKey::new(4, address, 128), last % 2 == 0);
+            if spent {
+                known.spent.insert(source);
+            }
+            if last < 6 {
+                programs.source_with(source, i64::from(last / 2), spent);
+                known.sources.insert(source, i64::from(last / 2));
+            }
+        }
+    }
+    known.spent.iter().for_each(|key| programs.spent(*key));
     known
 }
 
@@ -88,10 +171,14 @@ fn frames() -> impl Strategy<Value = Vec<u8>> {
     let flags = prop_oneof![6 => Just(SYN), 2 => Just(ACK), 1 => any::<u8>()];
     let fragment = prop_oneof![6 => Just(0x4000), 1 => any::<u16>()];
     let shape = (any::<bool>(), vec(tag, 0..4), vec(extension, 0..8), 0..11usize, 0..11usize);
-    let fields = (fragment, PORT - 1..PORT + 4, any::<u16>(), any::<u32>(), flags, 0..64usize);
+    let fields = (fragment, (PORT - 1..PORT + 5, 0..8u8), any::<u16>(), any::<u32>(), flags, 0..64usize);
     let frame = (shape, fields).prop_map(|((v6, tags, extensions, options, tcp_options), fields)| {
-        let (fragment, port, source, sequence, flags, payload) = fields;
-        let frame = if v6 { Frame::v6() } else { Frame::v4() };
+        let (fragment, (port, client), source, sequence, flags, payload) = fields;
+        let mut frame = if v6 { Frame::v6() } else { Frame::v4() };
+        match &mut frame.addresses {
+            Addresses::V4(sender, _) => sender[3] = client,
+            Addresses::V6(sender, _) => sender[15] = client,
+        }
         Frame {
             tags,
             extensions,
@@ -140,9 +227,9 @@ fn programs_do_what_the_functions_say() {
     let known = listening(&mut programs);
     programs.fill();
     let mut seen = BTreeMap::new();
-    let config = Config { cases: 2_000, failure_persistence: None, ..Config::default() };
+    let config = Config { cases: 3_000, failure_persistence: None, ..Config::default() };
     let outcome = TestRunner::new(config).run(&frames(), |frame| {
-        let verdict = judge(&frame.as_slice(), NETNS, &known, &NoSocket);
+        let verdict = judge(&frame.as_slice(), NETNS, &known, &NoSocket, &());
         for hook in HOOKS {
             // The kernel itself takes no skb for a test run whose IP header is not whole.
             if hook == Hook::Tc && frame.len() < 14 + 40 {
@@ -150,7 +237,7 @@ fn programs_do_what_the_functions_say() {
             }
             let run = programs.run(hook, &frame);
             let (action, sent) = match verdict {
-                Verdict::Pass | Verdict::PassUnread(_) => (hook.pass(), frame.clone()),
+                Verdict::Pass | Verdict::PassUnread(_) | Verdict::ReadHeader => (hook.pass(), frame.clone()),
                 // Another station's, which a bridge may pass on: no business of a classifier's.
                 Verdict::Refuse(_) if hook == Hook::Tc && frame[..6] != [0; 6] => {
                     (hook.pass(), frame.clone())
@@ -171,16 +258,16 @@ fn programs_do_what_the_functions_say() {
     outcome.unwrap_or_else(|error| panic!("{error}"));
     // The same counters in the same order of magnitude would hide a strategy that makes only one kind of frame.
     let mut runner = TestRunner::deterministic();
-    for _ in 0..500 {
+    for _ in 0..2_000 {
         let frame = frames().new_tree(&mut runner).expect("a frame");
         let frame = proptest::strategy::ValueTree::current(&frame);
-        let kind = match judge(&frame.as_slice(), NETNS, &known, &NoSocket) {
-            Verdict::Pass => "passed".to_owned(),
+        let kind = match judge(&frame.as_slice(), NETNS, &known, &NoSocket, &()) {
+            Verdict::Pass | Verdict::ReadHeader => "passed".to_owned(),
             Verdict::PassUnread(unread) => unread.name().to_owned(),
             Verdict::Refuse(refusal) => refusal.reason.name().to_owned(),
         };
         *seen.entry(kind).or_insert(0) += 1;
     }
-    assert_eq!(seen.len(), 5, "every verdict is among the frames: {seen:?}");
+    assert_eq!(seen.len(), 11, "every verdict is among the frames: {seen:?}");
     assert!(matches!(Frame::v4().addresses, Addresses::V4(_, SERVER)));
 }

@@ -48,8 +48,10 @@ pub enum Addresses {
 pub const SERVER: [u8; 4] = [198, 51, 100, 100];
 /// As [`SERVER`].
 pub const SERVER6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0];
-const CLIENT: [u8; 4] = [198, 51, 100, 1];
-const CLIENT6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+/// The sender.
+pub const CLIENT: [u8; 4] = [198, 51, 100, 1];
+/// As [`CLIENT`].
+pub const CLIENT6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
 
 /// The port of most frames here.
 pub const PORT: u16 = 8080;

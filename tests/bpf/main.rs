@@ -2,15 +2,21 @@
 //! on the host, and programs at work between two network namespaces.
 
 mod counting;
+mod degraded;
 mod differential;
 mod foreign;
 mod frame;
 mod handshake;
+mod heading;
+mod migration;
 mod object;
 mod pinning;
+mod policing;
+mod policy;
 mod programs;
 mod refusing;
 mod reset;
 mod site;
 mod tap;
+mod upkeep;
 mod verdict;

@@ -82,12 +82,17 @@ fn two_programs_that_count_at_once_count_once() {
     let pins = site.directory();
     let shared = [
         names::LIMITS,
-        names::LOCAL,
+        names::NETWORKS,
+        names::SOURCES,
+        names::BUCKETS,
+        names::AWAITED,
+        names::SAID,
         names::COUNTS,
         names::REFUSED,
         names::REASONS,
         names::FILLED,
         names::MARKS,
+        names::SOURCE_MARKS,
     ];
     let paths = shared.map(|name| (name, pins.join(name)));
     for (name, path) in &paths {
@@ -136,7 +141,14 @@ fn what_is_not_ours_is_refused_and_named() {
     let Some(site) = Site::open() else { return };
     let start = |object_dir: &Path, pin_dir: &Path| {
         let (object_dir, pin_dir) = (Some(object_dir.to_owned()), pin_dir.to_owned());
-        let options = Options { object_dir, pin_dir, interfaces: on(&[Hook::Xdp]), resets_per_second: MANY };
+        let options = Options {
+            object_dir,
+            pin_dir,
+            interfaces: on(&[Hook::Xdp]),
+            resets_per_second: MANY,
+            sources: None,
+            headers: None,
+        };
         site.wire.gateway.run(|| Kernel::start(&options)).expect_err("it is refused")
     };
     let object = object::directory().expect("it was there");
@@ -182,7 +194,7 @@ fn pins_of_another_version_end_with_its_successor() {
     let stray = HashMap::<MapData, u32, u32>::create(1, 0).expect("root makes maps");
     stray.pin(site.pins().join("v77/LIMITS")).expect("a BPF file system");
     let kernel = start(&site, Hook::Xdp);
-    assert_eq!(directories(&site), ["kept", "v2"]);
+    assert_eq!(directories(&site), ["kept".to_owned(), format!("v{}", ebpf_common::ABI_VERSION)]);
     kernel.detach();
     assert_eq!(directories(&site), ["kept"]);
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use aya::{
     Ebpf, EbpfLoader, Pod,
-    maps::{Array, HashMap, PerCpuArray, PerCpuHashMap, PerCpuValues},
+    maps::{Array, HashMap, LpmTrie, PerCpuArray, PerCpuHashMap, PerCpuValues, lpm_trie::Key as NetworkOf},
     programs::{ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp},
     util::nr_cpus,
 };
-use ebpf_common::{Count, Limit, ListenerKey, QuotaKey, REASONS, Refused, names};
+use ebpf_common::{Count, Limit, ListenerKey, NetworkKey, QuotaKey, REASONS, Refused, SourceKey, names};
 
 use nix::time::{ClockId, clock_gettime};
 
@@ -27,9 +27,15 @@ macro_rules! pod {
     )*};
 }
 
-pod! { Key(ListenerKey) Quota(QuotaKey) LimitRow(Limit) CountRow([i64; 2]) RefusedRow(Refused) }
+pod! { Key(ListenerKey) Quota(QuotaKey) LimitRow(Limit) CountRow([i64; 3]) RefusedRow(Refused) Network(NetworkKey) Source(SourceKey) }
 
-const _: () = assert!(size_of::<Count>() == size_of::<[i64; 2]>());
+const _: () = assert!(size_of::<Count>() == size_of::<[i64; 3]>());
+
+/// Room for sources.
+const SOURCES: u32 = 4_096;
+
+/// Never full again: a bucket without a token.
+const NEVER: i64 = i64::MAX / 2;
 
 /// Which program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,10 +119,16 @@ impl Programs {
 
     /// Likewise, with so many nanoseconds between the resets of a processor.
     pub fn load_paced(interval: u64) -> Option<Self> {
+        Self::load_sized(interval, SOURCES, SOURCES)
+    }
+
+    /// Likewise, with room for so many sources' counts and so many buckets.
+    pub fn load_sized(interval: u64, sources: u32, buckets: u32) -> Option<Self> {
         let file = object::directory()?.join("gateway.bpf.o");
         let mut loader = EbpfLoader::new();
         loader.override_global(names::NETNS, &NETNS, true);
         loader.override_global(names::RESET_INTERVAL, &interval, true);
+        loader.map_max_entries(names::SOURCES, sources).map_max_entries(names::BUCKETS, buckets);
         let mut ebpf = loader.load_file(file).expect("the object loads");
         for name in [names::XDP_FRAGS, names::XDP, names::VETH_FRAGS, names::VETH] {
             let program: &mut Xdp = ebpf.program_mut(name).expect("it is there").try_into().expect("XDP");
@@ -130,20 +142,57 @@ impl Programs {
 
     /// A listening socket of this quota, which has so many connections of so many.
     pub fn listen(&mut self, key: ListenerKey, id: u64, most: Option<u64>, open: i64) {
-        let quota = Quota(QuotaKey::new(key.netns(), id));
-        let mut counts: HashMap<_, Quota, CountRow> = self.map(names::COUNTS);
-        counts.insert(quota, CountRow([open, 1]), 0).expect("room");
+        self.listen_with(key, Limit::new(id, most), open);
+    }
+
+    /// A listening socket of this row, whose quota has so many connections and no token.
+    pub fn listen_with(&mut self, key: ListenerKey, limit: Limit, open: i64) {
+        let quota = Quota(QuotaKey::new(key.netns(), limit.quota()));
+        let slot = u32::try_from(limit.quota()).expect("a small number");
+        let mut counts: Array<_, CountRow> = self.map(names::COUNTS);
+        counts.set(slot, CountRow([open, 1, NEVER]), 0).expect("room");
         let mut refused: PerCpuHashMap<_, Quota, RefusedRow> = self.map(names::REFUSED);
         let zeros = vec![RefusedRow(Refused::default()); nr_cpus().expect("processors")];
         refused.insert(quota, PerCpuValues::try_from(zeros).expect("one per processor"), 0).expect("room");
+        let mut ports: Array<_, u32> = self.map(names::PORTS);
+        ports.set(key.port().into(), 1, 0).expect("room");
         let mut limits: HashMap<_, Key, LimitRow> = self.map(names::LIMITS);
-        limits.insert(Key(key), LimitRow(Limit::new(id, most)), 0).expect("room");
+        limits.insert(Key(key), LimitRow(limit.with_slot(slot)), 0).expect("room");
     }
 
-    /// An address of the host's own; `host` has port 0.
-    pub fn own(&mut self, host: ListenerKey) {
-        let mut local: HashMap<_, Key, u32> = self.map(names::LOCAL);
-        local.insert(Key(host), 1, 0).expect("room");
+    /// A network of a set and what it and those around it say.
+    pub fn network(&mut self, network: NetworkKey, bits: u32, says: u32) {
+        let mut networks: LpmTrie<_, Network, u32> = self.map(names::NETWORKS);
+        let key = NetworkOf::new(NetworkKey::SET_BITS + bits, Network(network));
+        networks.insert(&key, says, 0).expect("room");
+    }
+
+    /// A source or network that has so many connections, and a full bucket.
+    pub fn source(&mut self, key: SourceKey, open: i64) {
+        self.source_with(key, open, false);
+    }
+
+    /// Likewise; `spent`: its bucket is empty.
+    pub fn source_with(&mut self, key: SourceKey, open: i64, spent: bool) {
+        let mut sources: HashMap<_, Source, [i64; 3]> = self.map(names::SOURCES);
+        sources.insert(Source(key), [open, 1, if spent { NEVER } else { 0 }], 0).expect("room");
+    }
+
+    /// A source that has no token.
+    pub fn spent(&mut self, key: SourceKey) {
+        let mut buckets: HashMap<_, Source, i64> = self.map(names::BUCKETS);
+        buckets.insert(Source(key), NEVER, 0).expect("room");
+    }
+
+    /// Bytes of the kernel's memory that a table of sources takes, as the kernel accounts for it.
+    pub fn memory(&self, name: &str) -> u64 {
+        let Some(aya::maps::Map::LruHashMap(map)) = self.ebpf.map(name) else {
+            panic!("{name} is a table of sources")
+        };
+        let descriptor = std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(map.fd()));
+        let told = std::fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}")).expect("it is open");
+        let bytes = told.lines().find_map(|line| line.strip_prefix("memlock:")).expect("a map says it");
+        bytes.trim().parse().expect("a number")
     }
 
     /// A quota has become full just now, as the programs are told.
@@ -157,10 +206,16 @@ impl Programs {
     pub fn refused(&mut self, id: u64) -> (u64, u64) {
         let refused: PerCpuHashMap<_, Quota, RefusedRow> = self.map(names::REFUSED);
         let rows = refused.get(&Quota(QuotaKey::new(NETNS, id)), 0).expect("a row");
-        let total =
-            |answers: ebpf_common::Answers| answers.totals().map(|(_, total)| total).iter().sum::<u64>();
+        let total = |answers: ebpf_common::Answers| answers.totals().map(|(_, total)| total).sum::<u64>();
         let totals = rows.iter().map(|row| row.0.tiers().map(total));
         totals.fold((0, 0), |(xdp, tc), [by_xdp, by_tc]| (xdp + by_xdp, tc + by_tc))
+    }
+
+    /// Those of them that got no answer.
+    pub fn unanswered(&mut self, id: u64) -> u64 {
+        let refused: PerCpuHashMap<_, Quota, RefusedRow> = self.map(names::REFUSED);
+        let rows = refused.get(&Quota(QuotaKey::new(NETNS, id)), 0).expect("a row");
+        rows.iter().flat_map(|row| row.0.tiers()).map(|answers| answers.unanswered()).sum()
     }
 
     /// Frames by reason, those that are zero left out.

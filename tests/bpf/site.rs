@@ -7,12 +7,14 @@ use std::{
     num::NonZeroU32,
     os::fd::AsRawFd,
     path::{Path, PathBuf},
+    sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
 };
 
-use bpf::{Hook, Interfaces, Kernel, Limit, Limits, Options, QuotaId};
+use bpf::{Hook, Interfaces, Kernel, Limit, Limits, Options, Policy, QuotaId};
 use e2e::{
+    dial,
     netns::{GATEWAY, GATEWAY6, Wire},
     wait,
 };
@@ -32,6 +34,9 @@ pub const PORT: u16 = 8080;
 
 /// More resets than any test asks for.
 pub const MANY: NonZeroU32 = NonZeroU32::MAX;
+
+/// Room for sources: more than any test has.
+const SOURCES: Option<NonZeroU32> = NonZeroU32::new(4_096);
 
 /// The gateway's end of the pair.
 pub const INTERFACE: &str = "gw0";
@@ -86,6 +91,8 @@ impl Site {
             pin_dir: self.pins().to_owned(),
             interfaces: on(hooks),
             resets_per_second,
+            sources: SOURCES,
+            headers: SOURCES,
         };
         self.wire.gateway.run(|| Kernel::start(&options))
     }
@@ -131,19 +138,42 @@ pub fn at(address: &str) -> SocketAddr {
 
 /// The same limit for several listening addresses, each by itself.
 pub fn limits(addresses: &[&str], most: Option<u64>) -> Limits {
-    let limit = |address: &&str| (at(address), Limit { quota: QuotaId::of(address), most });
+    let limit = |address: &&str| {
+        (at(address), Limit { quota: QuotaId::of(address), most, policy: None, proxied: None })
+    };
     addresses.iter().map(limit).collect()
 }
 
 /// One limit for several listening addresses together.
 pub fn shared(addresses: &[&str], most: Option<u64>) -> Limits {
-    let limit = |address: &&str| (at(address), Limit { quota: QuotaId::of("all"), most });
+    let limit = |address: &&str| {
+        (at(address), Limit { quota: QuotaId::of("all"), most, policy: None, proxied: None })
+    };
+    addresses.iter().map(limit).collect()
+}
+
+/// One policy for several listening addresses together.
+pub fn policed(addresses: &[&str], policy: Policy) -> Limits {
+    let policy = Some(Arc::new(policy));
+    let limit = |address: &&str| {
+        (at(address), Limit { quota: QuotaId::of("all"), most: None, policy: policy.clone(), proxied: None })
+    };
     addresses.iter().map(limit).collect()
 }
 
 /// Connects from the thread's namespace.
 pub fn connect(address: &str, patience: Duration) -> io::Result<TcpStream> {
     TcpStream::connect_timeout(&at(address), patience)
+}
+
+/// Likewise, from an address of one's own.
+pub fn connect_from(from: &str, to: &str, patience: Duration) -> io::Result<TcpStream> {
+    dial::from(from, at(to), patience)
+}
+
+/// Likewise, from a port of one's own too.
+pub fn connect_between(from: SocketAddr, to: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
+    dial::between(from, to, patience)
 }
 
 /// Long enough for a handshake, short enough to wait for one that is dropped.

@@ -86,6 +86,11 @@ pub struct Cafe {
 impl Cafe {
     /// Opens it with more manifests; `None` where namespaces cannot be made.
     pub fn open(more: &[(&str, String)], flags: &[&str]) -> Option<Self> {
+        Self::open_by(more, flags, |_| {})
+    }
+
+    /// Likewise, with something done before the gateway is started.
+    pub fn open_by(more: &[(&str, String)], flags: &[&str], before: impl FnOnce(&mut Place)) -> Option<Self> {
         if !namespaces() {
             return None;
         }
@@ -93,7 +98,8 @@ impl Cafe {
         wire.gateway.run(|| {
             echo::serve(TcpListener::bind(("127.0.0.1", ECHO)).expect("a namespace of our own"), "echo")
         });
-        let place = Place::new();
+        let mut place = Place::new();
+        before(&mut place);
         place.write("cafe.yaml", &manifests());
         for (name, text) in more {
             place.write(name, text);

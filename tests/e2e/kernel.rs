@@ -69,7 +69,7 @@ fn the_kernel_half_follows_the_appliance_and_ends_with_it() {
     assert_eq!(held.get("cafe.example.com", "/").expect("nothing of it touches a connection").status, 200);
     drop(held);
     wait::until("the slot is free", || (second(&cafe) == "served").then_some(()));
-    assert_eq!(pins(&cafe.place), ["v2"]);
+    assert_eq!(pins(&cafe.place), ["v3"]);
     cafe.gateway.signal(Signal::SIGTERM);
     assert!(cafe.gateway.wait(), "an orderly end");
     assert_eq!(pins(&cafe.place), Vec::<String>::new());

@@ -200,3 +200,47 @@ fn a_header_of_an_untrusted_sender_closes_the_connection() {
     }
     counted(&cafe, "proxy_untrusted", 3.0);
 }
+
+/// From a manifest to the backend: a field that the header fills, and that no client can.
+#[test]
+fn request_headers_are_filled_from_the_header_and_from_nobody_else() {
+    let headers = "apiVersion: gateway.internal/v1alpha1
+kind: ConnectionPolicy
+metadata: {name: tlvs, namespace: default}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: eg}]
+  proxyProtocol:
+    headers:
+    - {name: X-TLS-Client-CN, tlv: SSLCommonName}
+    - {name: X-Own, tlv: \"0xEA\"}
+";
+    let reads = policy("  proxyProtocol: {optional: true}\n");
+    let files = [
+        ("appliance.yaml", appliance("{mode: Off}")),
+        ("proxy.yaml", reads),
+        ("tlvs.yaml", headers.to_owned()),
+    ];
+    let Some(cafe) = Cafe::open(&files, &[]) else { return };
+    let request =
+        b"GET / HTTP/1.1\r\nhost: cafe.example.com\r\nx-tls-client-cn: spoofed\r\nX-Own: spoofed\r\n\r\n";
+    let told = |before: &[u8]| {
+        let mut connection = cafe.connect().expect("the gateway listens");
+        connection.send(&[before, request].concat()).expect("sent");
+        connection.response().expect("answered").body
+    };
+    let tlvs = b"\x20\0\x0a\x07\0\0\0\0\x22\0\x02me\xea\0\x02\x01v";
+    let body = told(&v2(0x21, 0x11, &[&v4([203, 0, 113, 9])[..], tlvs].concat()));
+    assert!(body.contains("\"x-tls-client-cn\": \"me\"") && body.contains("\"x-own\": \"0176\""), "{body}");
+    let without = v2(0x21, 0x11, &v4([203, 0, 113, 9]));
+    for before in [&without, V1, b""] {
+        let body = told(before);
+        assert!(!body.contains("spoofed") && !body.contains("x-tls-client-cn"), "{body}");
+    }
+    let broken = b"\x20\0\x09\x07\0\0\0\0\x22\0\x02m";
+    let header = v2(0x21, 0x11, &[&v4([203, 0, 113, 9])[..], broken].concat());
+    assert_eq!(forwarded_for(&cafe, &[&header, REQUEST]), None);
+    counted(&cafe, "proxy_malformed", 1.0);
+    wait::until("the access log has what the header says", || {
+        cafe.gateway.log().contains(" tlv_ssl_cn=\"me\" ").then_some(())
+    });
+}

@@ -9,9 +9,9 @@ use crate::wait;
 
 /// A connection with what was read and not yet consumed.
 #[derive(Debug)]
-pub struct Connection {
-    /// The socket.
-    pub stream: TcpStream,
+pub struct Connection<S = TcpStream> {
+    /// The socket, or TLS over one.
+    pub stream: S,
     buffer: Vec<u8>,
 }
 
@@ -48,6 +48,18 @@ impl Connection {
         TcpStream::connect(address).map(Self::from)
     }
 
+    /// Ends our direction.
+    pub fn shut(&self) -> io::Result<()> {
+        self.stream.shutdown(Shutdown::Write)
+    }
+}
+
+impl<S: Read + Write> Connection<S> {
+    /// Speaks over something else than a socket.
+    pub fn over(stream: S) -> Self {
+        Self { stream, buffer: Vec::new() }
+    }
+
     /// Sends bytes as they are.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
@@ -57,11 +69,6 @@ impl Connection {
     pub fn get(&mut self, host: &str, path: &str) -> io::Result<Response> {
         self.send(format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n").as_bytes())?;
         self.response()
-    }
-
-    /// Ends our direction.
-    pub fn shut(&self) -> io::Result<()> {
-        self.stream.shutdown(Shutdown::Write)
     }
 
     /// Reads until the other side closes. A reset is an error.

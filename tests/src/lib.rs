@@ -1,10 +1,13 @@
 //! What the end-to-end tiers share: namespaces, the gateway as a process, an echo backend, and plain clients
 //! that show every byte. Blocking sockets and threads: a test reads from top to bottom.
 
+pub mod dial;
 pub mod echo;
 pub mod gateway;
 pub mod http;
 pub mod netns;
+pub mod supervisor;
+pub mod unit;
 pub mod wait;
 
 /// True if a tier that needs rights must not be skipped: its name is in `GATEWAY_TEST_REQUIRE`.

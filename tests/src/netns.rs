@@ -75,9 +75,18 @@ impl Netns {
     ///
     /// Without the right to.
     pub fn enter(&self) {
-        let file = File::open(format!("/run/netns/{}", self.name)).expect("the namespace exists");
-        setns(file, CloneFlags::CLONE_NEWNET).expect("setns needs root");
+        enter(&self.name);
     }
+}
+
+/// Moves the calling thread into the namespace of that name, for good.
+///
+/// # Panics
+///
+/// Without the right to.
+pub fn enter(name: &str) {
+    let file = File::open(format!("/run/netns/{name}")).expect("the namespace exists");
+    setns(file, CloneFlags::CLONE_NEWNET).expect("setns needs root");
 }
 
 impl Drop for Netns {
@@ -103,7 +112,19 @@ pub const GATEWAY6: &str = "2001:db8:1::100";
 impl Wire {
     /// Makes both.
     pub fn new() -> Self {
-        let (client, gateway) = (Netns::new("cl"), Netns::new("gw"));
+        let wire = Self { client: Netns::new("cl"), gateway: Netns::new("gw") };
+        wire.join();
+        wire
+    }
+
+    /// Deletes the pair; the namespaces stay.
+    pub fn cut(&self) {
+        self.gateway.ip("link delete gw0");
+    }
+
+    /// Makes a pair like the one that was cut.
+    pub fn join(&self) {
+        let Self { client, gateway } = self;
         client.ip(&format!("link add cl0 type veth peer name gw0 netns {}", gateway.name));
         client.ip("address add 198.51.100.1/24 dev cl0");
         for last in 10..20 {
@@ -118,7 +139,6 @@ impl Wire {
         gateway.ip("link set gw0 up");
         client.wait_up("cl0");
         gateway.wait_up("gw0");
-        Self { client, gateway }
     }
 }
 

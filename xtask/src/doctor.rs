@@ -50,6 +50,16 @@ pub fn run() -> Result<()> {
         "cgroup2",
         "connections cannot be counted in the kernel: accept tier only; mount -t cgroup2 none /sys/fs/cgroup/unified",
     );
+    fact(
+        std::fs::read_to_string("/proc/filesystems").is_ok_and(|known| known.contains("\tbpf\n")),
+        "BPF file system",
+        "nothing can be pinned: accept tier only; the kernel needs CONFIG_BPF_SYSCALL",
+    );
+    fact(
+        has_capabilities(&std::fs::read_to_string("/proc/self/status").unwrap_or_default()),
+        "capabilities",
+        "CAP_BPF, CAP_NET_ADMIN or CAP_PERFMON is not ours, as in a container: accept tier only",
+    );
     println!(
         "{}",
         if missing == 0 {
@@ -59,6 +69,15 @@ pub fn run() -> Result<()> {
         }
     );
     Ok(())
+}
+
+/// True if this process has what the kernel half needs: CAP_NET_ADMIN (12), CAP_PERFMON (38), CAP_BPF (39).
+fn has_capabilities(status: &str) -> bool {
+    const NEEDED: u64 = 1 << 12 | 1 << 38 | 1 << 39;
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    effective
+        .and_then(|set| u64::from_str_radix(set.trim(), 16).ok())
+        .is_some_and(|set| set & NEEDED == NEEDED)
 }
 
 /// What a kernel version gives.

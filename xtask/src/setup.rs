@@ -28,7 +28,11 @@ pub const PROGRAMS: &[Program] = &[
     },
     Program { name: "curl", package: "curl", why: "the README's commands cannot be run" },
     Program { name: "openssl", package: "openssl", why: "no certificate for the example's HTTPS listener" },
-    Program { name: "systemd-analyze", package: "systemd", why: "the unit's exposure cannot be rated" },
+    Program {
+        name: "systemd-analyze",
+        package: "systemd",
+        why: "the unit's exposure cannot be rated, nor its system-call filter be tested",
+    },
 ];
 
 /// Installs what is missing.

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every tier, or one. CI runs this and nothing else.
 
-use std::{collections::BTreeSet, process::Command, time::Instant};
+use std::{collections::BTreeSet, path::Path, process::Command, time::Instant};
 
 use anyhow::{Context, Result, bail};
 use cargo_metadata::MetadataCommand;
@@ -33,13 +33,18 @@ enum Tier {
     Bpf,
     /// The real binary between network namespaces
     E2e,
+    /// The same as the systemd unit has it: its user, capabilities, system-call filter and file system
+    Confined,
+    /// What a machine may lack, one after the other: what is said, what enforces limits then, and that they hold
+    Degraded,
     /// Each command of the README's first five minutes, compared with what it prints
     Readme,
     /// Fuzz targets of the parsers
     Fuzz,
 }
 
-const ORDER: [Tier; 6] = [Tier::Lint, Tier::Unit, Tier::Bpf, Tier::E2e, Tier::Readme, Tier::Fuzz];
+const ORDER: [Tier; 8] =
+    [Tier::Lint, Tier::Unit, Tier::Bpf, Tier::E2e, Tier::Confined, Tier::Degraded, Tier::Readme, Tier::Fuzz];
 
 /// Runs the tiers and closes with a line that counts them.
 pub fn run(arguments: &Arguments) -> Result<()> {
@@ -74,22 +79,24 @@ impl Tier {
         match self {
             Self::Lint => lint(),
             Self::Unit => unit(arguments),
-            Self::Bpf => {
-                build::run(&build::Arguments { release: false })?;
-                privileged("bpf", arguments)
+            Self::Bpf => privileged("bpf", arguments, &SKIP_DEGRADED, &[]),
+            Self::E2e => privileged("e2e", arguments, &SKIP_DEGRADED, &[]),
+            Self::Confined => {
+                let launcher = step::target().join("debug/unit-user");
+                privileged("e2e", arguments, &SKIP_DEGRADED, &[("GATEWAY_LAUNCHER", &launcher)])
             }
-            Self::E2e => {
-                build::run(&build::Arguments { release: false })?;
-                privileged("e2e", arguments)
-            }
-            Self::Readme => {
-                build::run(&build::Arguments { release: false })?;
-                privileged("readme", arguments)
-            }
+            // With launchers of their own.
+            Self::Degraded => ["bpf", "e2e"]
+                .into_iter()
+                .try_for_each(|name| privileged(name, arguments, &["degraded::"], &[])),
+            Self::Readme => privileged("readme", arguments, &[], &[]),
             Self::Fuzz => fuzz(arguments.fuzz_seconds),
         }
     }
 }
+
+/// Those tests are a tier of their own.
+const SKIP_DEGRADED: [&str; 2] = ["--skip", "degraded::"];
 
 const READ_ABOVE: &str = "the messages above say what is wrong";
 
@@ -137,16 +144,19 @@ fn test_targets(of: impl Fn(&str) -> bool) -> Result<BTreeSet<String>> {
     Ok(targets.map(|target| target.name.clone()).collect())
 }
 
-/// Runs one test binary of the package `e2e`, one test at a time: they share the machine's two cores.
-fn privileged(name: &str, arguments: &Arguments) -> Result<()> {
-    let echo = ["build", "--locked", "-p", "e2e", "--bin", "echo"];
-    step::run(step::cargo().args(echo), "build the echo backend", READ_ABOVE)?;
+/// Builds both halves and runs one test binary of the package `e2e`, one test at a time: they share the machine's two
+/// cores.
+fn privileged(name: &str, arguments: &Arguments, only: &[&str], environment: &[(&str, &Path)]) -> Result<()> {
+    build::run(&build::Arguments { release: false })?;
+    let programs = ["build", "--locked", "-p", "e2e", "--bins"];
+    step::run(step::cargo().args(programs), "build what the tests start", READ_ABOVE)?;
     let mut test = cargo_test();
+    test.envs(environment.iter().copied());
     test.args(["--test", name]);
     test.env("GATEWAY_BIN", step::target().join("debug/gateway"))
         .env("ECHO_BIN", step::target().join("debug/echo"))
         .env("GATEWAY_BPF_DIR", step::target().join("debug/bpf"));
-    test.args(["--", "--test-threads=1"]).args(&arguments.rest);
+    test.args(["--", "--test-threads=1"]).args(only).args(&arguments.rest);
     step::run(&mut test, "test against the real kernel", READ_ABOVE)
 }
 
@@ -157,7 +167,7 @@ fn require(command: &mut Command) {
     }
 }
 
-const FUZZ_TARGETS: [&str; 3] = ["h1_request", "h1_response", "proxy_protocol"];
+const FUZZ_TARGETS: [&str; 5] = ["h1_request", "h1_response", "proxy_protocol", "tlvs", "judge"];
 
 fn fuzz(seconds: u32) -> Result<()> {
     for target in FUZZ_TARGETS {

@@ -63,9 +63,34 @@ impl Address {
         }
     }
 
+    /// Its first bits, and zeros.
     #[inline(always)]
-    const fn is_mapped(self) -> bool {
+    pub(crate) const fn truncated(self, bits: u8) -> Self {
+        let Self([a, b, c, d]) = self;
+        let bits = bits as u32;
+        // A network of IPv4, as most are: one word to compute.
+        if bits >= 96 {
+            return Self([a, b, c, d & mask(bits, 96)]);
+        }
+        Self([a & mask(bits, 0), b & mask(bits, 32), c & mask(bits, 64), d & mask(bits, 96)])
+    }
+
+    /// True: an IPv4 address.
+    #[inline(always)]
+    pub(crate) const fn is_mapped(self) -> bool {
         let Self([a, b, c, _]) = self;
         a | b == 0 && c == MAPPED
+    }
+}
+
+/// Of a word that begins at some bit: those of its bits, in network order, that are among the first `bits`.
+#[inline(always)]
+const fn mask(bits: u32, from: u32) -> u32 {
+    if bits <= from {
+        0
+    } else if bits - from >= 32 {
+        u32::MAX
+    } else {
+        (u32::MAX << (32 - (bits - from))).to_be()
     }
 }

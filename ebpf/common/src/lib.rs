@@ -6,30 +6,41 @@
 
 mod address;
 mod checksum;
+mod ending;
+mod first_segment;
 mod frame;
 mod ip;
 mod listener;
 mod pace;
 mod packet;
+mod policy;
 pub mod proxy_protocol;
 mod quota;
 mod reset;
 mod segment;
 mod verdict;
 
+pub use ending::Ending;
+pub use first_segment::{Begins, FlowKey, Said, read_binary};
 pub use listener::{Limit, ListenerKey};
 pub use pace::Pace;
 pub use packet::{Bytes, Packet};
-pub use quota::{Answers, COUNT_OPEN_OFFSET, Count, Mark, QuotaKey, Refused};
+pub use policy::{
+    NetworkKey, Networks, Policy, Rate, SOURCE_OPEN_OFFSET, SourceCount, SourceKey, SourceMark, Sources,
+};
+pub use quota::{Answer, Answers, COUNT_OPEN_OFFSET, Count, Mark, QuotaKey, Refused};
 pub use reset::{RESET_V4, RESET_V6, Reset};
 pub use segment::{Ends, Opening};
 pub use verdict::{
-    DropReason, Found, HANDSHAKE, Handshakes, Listeners, REASONS, Refusal, Unread, Verdict, find, judge,
+    DropReason, EVICTED, HANDSHAKE, Handshakes, Headers, Listeners, REASONS, Refusal, Unread, Verdict, find,
+    judge,
 };
 
 /// Version of the map layouts. The object file carries it, the loader checks it, and pins live in a directory
-/// named for it: two versions never share a map.
-pub const ABI_VERSION: u32 = 2;
+/// named for it: two versions never share a map. A later version's gateway reads of an earlier one's pins what its limits
+/// are and how many connections it still counts, so these stay where they are: the keys [`ListenerKey`] and [`QuotaKey`],
+/// quota and most at the beginning of [`Limit`], the open connections at that of [`Count`], the names of those two maps.
+pub const ABI_VERSION: u32 = 3;
 
 /// Names of maps and programs in the object file.
 pub mod names {
@@ -37,16 +48,33 @@ pub mod names {
     pub const ABI: &str = "ABI";
     /// [`ListenerKey`](crate::ListenerKey) to [`Limit`](crate::Limit), one row per listening socket.
     pub const LIMITS: &str = "LIMITS";
-    /// [`QuotaKey`](crate::QuotaKey) to [`Count`](crate::Count).
+    /// Array of [`Count`](crate::Count).
     pub const COUNTS: &str = "COUNTS";
+    /// Index in [`COUNTS`] to the [`QuotaKey`](crate::QuotaKey) that is counted there; for user space.
+    pub const SLOTS: &str = "SLOTS";
+    /// Array by port: 0 where no row of [`LIMITS`] has it, so that what is for others is not looked up.
+    pub const PORTS: &str = "PORTS";
     /// [`QuotaKey`](crate::QuotaKey) to [`Refused`](crate::Refused), per processor.
     pub const REFUSED: &str = "REFUSED";
-    /// The host's own addresses: [`ListenerKey`](crate::ListenerKey) with port 0.
-    pub const LOCAL: &str = "LOCAL";
+    /// Trie of [`NetworkKey`](crate::NetworkKey) to [`Networks`](crate::Networks).
+    pub const NETWORKS: &str = "NETWORKS";
+    /// [`SourceKey`](crate::SourceKey) to [`SourceCount`](crate::SourceCount); the one that was asked for the longest ago
+    /// makes room.
+    pub const SOURCES: &str = "SOURCES";
+    /// [`SourceKey`](crate::SourceKey) to the time when its bucket is full again, likewise.
+    pub const BUCKETS: &str = "BUCKETS";
+    /// Storage of sockets: [`SourceMark`](crate::SourceMark).
+    pub const SOURCE_MARKS: &str = "SOURCE_MARKS";
     /// Per processor, one counter per [`DropReason`](crate::DropReason) and [`Unread`](crate::Unread).
     pub const REASONS: &str = "REASONS";
     /// Storage of sockets: [`Mark`](crate::Mark).
     pub const MARKS: &str = "MARKS";
+    /// [`FlowKey`](crate::FlowKey) to the sequence number of its first byte.
+    pub const AWAITED: &str = "AWAITED";
+    /// [`FlowKey`](crate::FlowKey) to [`Said`](crate::Said).
+    pub const SAID: &str = "SAID";
+    /// 1: PROXY headers are read; set before the programs are loaded.
+    pub const HEADERS: &str = "HEADERS";
     /// One number: when a quota last became full, nanoseconds of the monotonic clock; 0: none has.
     pub const FILLED: &str = "FILLED";
     /// Per processor, one [`Pace`](crate::Pace).

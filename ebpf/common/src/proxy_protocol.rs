@@ -9,6 +9,7 @@
 //! what two readers could take differently is malformed.
 
 mod address;
+pub mod block;
 pub mod crc32c;
 mod decimal;
 mod endpoint;
@@ -19,7 +20,7 @@ mod v2;
 
 pub use endpoint::{Addresses, Endpoint};
 pub use header::{Header, Malformed};
-use v1::Line;
+pub use v1::Line;
 use v2::Binary;
 
 /// What every version 1 header begins with, and no request of HTTP or record of TLS.

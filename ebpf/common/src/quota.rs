@@ -1,4 +1,4 @@
-use crate::DropReason;
+use crate::{DropReason, Refusal};
 
 /// Names what is counted together: the sockets of all addresses that one limit is about.
 #[repr(C)]
@@ -28,15 +28,17 @@ impl QuotaKey {
     }
 }
 
-/// Open connections of a quota. Inserted by user space, then added to by the kernel half only.
+/// Open connections of a quota. Begun by user space, then added to by the kernel half only.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Count {
     open: i64,
     epoch: u64,
+    /// When the bucket of the listener's rate is full again.
+    full_at: u64,
 }
 
-const _: () = assert!(size_of::<Count>() == 16);
+const _: () = assert!(size_of::<Count>() == 24);
 
 /// Where [`Count::open`] lies, for the atomic instruction that adds to it.
 pub const COUNT_OPEN_OFFSET: usize = core::mem::offset_of!(Count, open);
@@ -45,7 +47,7 @@ impl Count {
     /// None open. `epoch` tells this row from one with the same key before or after it, so that a connection
     /// that an earlier row counted is not taken off this one.
     pub const fn new(epoch: u64) -> Self {
-        Self { open: 0, epoch }
+        Self { open: 0, epoch, full_at: 0 }
     }
 
     /// Connections that are open.
@@ -53,10 +55,22 @@ impl Count {
         self.open
     }
 
+    /// The same row with another number of connections.
+    #[must_use]
+    pub const fn with_open(self, open: i64) -> Self {
+        Self { open, ..self }
+    }
+
     /// When the row was made.
     #[inline(always)]
     pub const fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// When the bucket of the listener's rate is full again, nanoseconds of the monotonic clock.
+    #[inline(always)]
+    pub const fn full_at(&mut self) -> &mut u64 {
+        &mut self.full_at
     }
 }
 
@@ -68,15 +82,17 @@ pub struct Refused {
     tc: Answers,
 }
 
-/// What became of the segments that one tier has refused.
+/// Segments that one tier has refused, by reason, and what became of them.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Answers {
-    reset: u64,
+    /// By [`DropReason`].
+    refused: [u64; DropReason::ALL.len()],
+    /// Those of them whose senders got no answer though they should have had one.
     unanswered: u64,
 }
 
-const _: () = assert!(size_of::<Refused>() == 32);
+const _: () = assert!(size_of::<Refused>() == 2 * 8 * (DropReason::ALL.len() + 1));
 
 impl Refused {
     /// Refused by XDP.
@@ -98,19 +114,49 @@ impl Refused {
 }
 
 impl Answers {
-    /// Counts a segment by what became of it.
+    /// Counts a segment.
     #[inline(always)]
-    pub fn count(&mut self, reason: DropReason) {
-        let total = match reason {
-            DropReason::OverConnectionLimit => &mut self.reset,
-            DropReason::Unanswered => &mut self.unanswered,
-        };
-        *total = total.wrapping_add(1);
+    pub fn count(&mut self, reason: DropReason, answer: Answer) {
+        // The reason is one of ours, and the compiler cannot tell that; it is not trusted to leave the check in.
+        if let Some(total) = self.refused.get_mut(reason.index() as usize) {
+            *total = total.wrapping_add(1);
+        }
+        if matches!(answer, Answer::Missing) {
+            self.unanswered = self.unanswered.wrapping_add(1);
+        }
     }
 
     /// Totals by reason.
-    pub const fn totals(&self) -> [(DropReason, u64); 2] {
-        [(DropReason::OverConnectionLimit, self.reset), (DropReason::Unanswered, self.unanswered)]
+    pub fn totals(&self) -> impl Iterator<Item = (DropReason, u64)> {
+        DropReason::ALL.into_iter().zip(self.refused)
+    }
+
+    /// How many of all got no answer: more resets than [`Pace`](crate::Pace) admits, or none could be made.
+    pub const fn unanswered(&self) -> u64 {
+        self.unanswered
+    }
+}
+
+/// What the sender of a refused segment gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A reset.
+    Reset,
+    /// Nothing, as the policy wishes.
+    Silence,
+    /// Nothing, though a reset was wished for.
+    Missing,
+}
+
+impl Answer {
+    /// What became of a refusal, once a reset was sent or not.
+    #[inline(always)]
+    pub const fn of(refusal: &Refusal, sent: bool) -> Self {
+        match (sent, refusal.silent) {
+            (true, _) => Self::Reset,
+            (false, true) => Self::Silence,
+            (false, false) => Self::Missing,
+        }
     }
 }
 
@@ -119,21 +165,21 @@ impl Answers {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
-    quota: QuotaKey,
     epoch: u64,
-    state: u64,
+    slot: u32,
+    state: u32,
 }
 
-const _: () = assert!(size_of::<Mark>() == 32);
+const _: () = assert!(size_of::<Mark>() == 16);
 
-const COUNTED: u64 = 1;
-const TAKEN_OFF: u64 = 2;
+const COUNTED: u32 = 1;
+const TAKEN_OFF: u32 = 2;
 
 impl Mark {
-    /// A connection that is counted from now on, in the row of that key and epoch.
+    /// A connection that is counted from now on, in that row while it has that epoch.
     #[inline(always)]
-    pub const fn counted(quota: QuotaKey, epoch: u64) -> Self {
-        Self { quota, epoch, state: COUNTED }
+    pub const fn counted(slot: u32, epoch: u64) -> Self {
+        Self { epoch, slot, state: COUNTED }
     }
 
     /// True before [`Mark::counted`]: a socket's storage begins as zeros.
@@ -154,8 +200,8 @@ impl Mark {
 
     /// The row that counts it.
     #[inline(always)]
-    pub const fn quota(&self) -> &QuotaKey {
-        &self.quota
+    pub const fn slot(&self) -> u32 {
+        self.slot
     }
 
     /// The row's epoch.

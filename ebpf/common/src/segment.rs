@@ -1,5 +1,5 @@
 use crate::{
-    Bytes, Packet, Unread,
+    Bytes, FlowKey, ListenerKey, Packet, Unread,
     address::Address,
     frame::{self, Network},
     ip,
@@ -24,6 +24,8 @@ pub struct Opening {
     pub(crate) sequence: u32,
     /// Bytes of payload that came along.
     pub(crate) payload: u32,
+    /// Where they begin.
+    pub(crate) payload_at: usize,
     /// What it acknowledges; `None`: a SYN.
     pub(crate) acknowledged: Option<u32>,
 }
@@ -86,6 +88,7 @@ impl Opening {
             ports: (tcp.half(0), tcp.half(2)),
             sequence: u32::from_be(tcp.word(4)),
             payload: (carried.length - header) as u32,
+            payload_at: carried.at + header,
             acknowledged: if ends { Some(u32::from_be(tcp.word(8))) } else { None },
         })
     }
@@ -103,6 +106,30 @@ impl Opening {
     #[inline(always)]
     pub const fn is_last(&self) -> bool {
         self.acknowledged.is_some()
+    }
+
+    /// Where the payload begins, from the start of the frame, and how long it is.
+    #[inline(always)]
+    pub const fn payload(&self) -> (usize, usize) {
+        (self.payload_at, self.payload as usize)
+    }
+
+    /// Sequence number of the first byte that it brings: that of the payload, or the one behind a SYN.
+    #[inline(always)]
+    pub const fn first_byte(&self) -> u32 {
+        if self.is_last() { self.sequence } else { self.sequence.wrapping_add(1) }
+    }
+
+    /// The key of the listening socket that it is for, if one listens on its very address.
+    #[inline(always)]
+    pub const fn listener(&self, netns: u64) -> ListenerKey {
+        ListenerKey::of(netns, self.destination, self.ports.1)
+    }
+
+    /// The connection by both ends.
+    #[inline(always)]
+    pub const fn flow(&self) -> FlowKey {
+        FlowKey::of(self)
     }
 
     /// Where the TCP header begins, from the start of the frame.

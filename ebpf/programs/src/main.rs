@@ -7,6 +7,7 @@
 mod atomic;
 mod context;
 mod handshake;
+mod header;
 mod maps;
 mod sockops;
 mod tc;

@@ -1,19 +1,22 @@
+use core::cell::Cell;
+
 use aya_ebpf::{
-    bindings::BPF_F_NO_PREALLOC,
+    bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
     btf_maps::SkStorage,
     helpers::generated::bpf_ktime_get_ns,
     macros::{btf_map, map},
-    maps::{Array, HashMap, PerCpuArray, PerCpuHashMap},
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, lpm_trie::Key as NetworkOf},
 };
 use ebpf_common::{
-    ABI_VERSION, Count, Limit, ListenerKey, Listeners, Mark, Pace, QuotaKey, REASONS as REASON_COUNT, Refused,
+    ABI_VERSION, Count, Limit, ListenerKey, Listeners, Mark, NetworkKey, Networks, Pace, QuotaKey,
+    REASONS as REASON_COUNT, Rate, Refused, SourceCount, SourceKey, SourceMark, Sources,
 };
 
 /// Listening sockets over all namespaces that share the pins.
 const SOCKETS: u32 = 65_536;
 
-/// Addresses of hosts, likewise.
-const ADDRESSES: u32 = 65_536;
+/// Networks of all policies.
+const NETWORK_COUNT: u32 = 1 << 20;
 
 /// Its size is what it says.
 #[map]
@@ -23,10 +26,24 @@ static ABI: Array<u32> = Array::with_max_entries(ABI_VERSION, 0);
 static LIMITS: HashMap<ListenerKey, Limit> = HashMap::with_max_entries(SOCKETS, BPF_F_NO_PREALLOC);
 
 #[map]
-static LOCAL: HashMap<ListenerKey, u32> = HashMap::with_max_entries(ADDRESSES, BPF_F_NO_PREALLOC);
+static NETWORKS: LpmTrie<NetworkKey, u32> = LpmTrie::with_max_entries(NETWORK_COUNT, BPF_F_NO_PREALLOC);
+
+/// The loader makes it larger where a policy counts sources: its memory is taken when it is made.
+#[map]
+static SOURCES: LruHashMap<SourceKey, SourceCount> = LruHashMap::with_max_entries(1, 0);
+
+/// Likewise. Apart from the counts: whoever sends SYNs from forged addresses makes rows here, and none there.
+#[map]
+static BUCKETS: LruHashMap<SourceKey, u64> = LruHashMap::with_max_entries(1, 0);
 
 #[map]
-static COUNTS: HashMap<QuotaKey, Count> = HashMap::with_max_entries(SOCKETS, BPF_F_NO_PREALLOC);
+static PORTS: Array<u32> = Array::with_max_entries(1 << 16, 0);
+
+#[map]
+static COUNTS: Array<Count> = Array::with_max_entries(SOCKETS, 0);
+
+#[map]
+static SLOTS: HashMap<u32, QuotaKey> = HashMap::with_max_entries(SOCKETS, BPF_F_NO_PREALLOC);
 
 #[map]
 static REFUSED: PerCpuHashMap<QuotaKey, Refused> =
@@ -43,6 +60,9 @@ static PACE: PerCpuArray<Pace> = PerCpuArray::with_max_entries(1, 0);
 
 #[btf_map]
 pub(crate) static MARKS: SkStorage<Mark> = SkStorage::new();
+
+#[btf_map]
+pub(crate) static SOURCE_MARKS: SkStorage<SourceMark> = SkStorage::new();
 
 /// Cookie of the namespace that the interfaces belong to, set by the loader.
 #[unsafe(no_mangle)]
@@ -98,29 +118,147 @@ pub(crate) struct Maps;
 
 impl Listeners for Maps {
     #[inline(always)]
-    fn limit(&self, listener: &ListenerKey) -> Option<Limit> {
+    fn limit(&self, listener: &ListenerKey) -> Option<&Limit> {
+        if PORTS.get(listener.port().into()).is_none_or(|listened| *listened == 0) {
+            return None;
+        }
         // SAFETY: until the program has ended, the kernel keeps the memory of a row that is removed meanwhile for
         // rows of this very map.
-        unsafe { LIMITS.get(listener) }.copied()
+        unsafe { LIMITS.get(listener) }
     }
 
     #[inline(always)]
-    fn open(&self, quota: &QuotaKey) -> i64 {
-        let Some(count) = count(quota) else { return 0 };
+    fn open(&self, limit: &Limit) -> i64 {
+        let Some(count) = count(limit.slot()) else { return 0 };
         // SAFETY: the row is readable as above; volatile, because other processors add to it.
         unsafe { core::ptr::read_volatile(count) }.open()
     }
 
     #[inline(always)]
-    fn is_local(&self, host: &ListenerKey) -> bool {
-        LOCAL.get_ptr(host).is_some()
+    fn sources(&self, limit: &Limit) -> impl Sources {
+        Known { slot: limit.slot(), source: Cell::new(core::ptr::null_mut()), now: Cell::new(0) }
     }
+}
+
+/// Who connects, as [`Sources`] asks for it. A bucket that two processors take from at once may give a token more:
+/// accept has a bucket too.
+struct Known {
+    slot: u32,
+    /// The source's row, once it was looked up and is there, else null.
+    source: Cell<*mut SourceCount>,
+    /// The time, once it was asked for; the clock costs as much as a look-up.
+    now: Cell<u64>,
+}
+
+impl Known {
+    #[inline(always)]
+    fn now(&self) -> u64 {
+        if self.now.get() == 0 {
+            self.now.set(now());
+        }
+        self.now.get()
+    }
+}
+
+impl Sources for Known {
+    #[inline(always)]
+    fn networks(&self, key: &NetworkKey) -> Networks {
+        Networks(NETWORKS.get(NetworkOf::new(NetworkKey::BITS, *key)).copied().unwrap_or(0))
+    }
+
+    #[inline(always)]
+    fn open(&self, key: &SourceKey) -> i64 {
+        let Some(row) = source(key) else { return 0 };
+        self.source.set(row);
+        open(row)
+    }
+
+    #[inline(always)]
+    fn open_of_network(&self, key: &SourceKey) -> i64 {
+        source(key).map_or(0, open)
+    }
+
+    #[inline(always)]
+    fn spend(&self, key: &SourceKey, rate: &Rate) -> bool {
+        // A source that has connections has its bucket with their count, which is at hand: no other look-up.
+        let now = self.now();
+        let row = self.source.get();
+        // SAFETY: where there is a row, it is readable.
+        if !row.is_null() && unsafe { (*row).generation() } != 0 {
+            // SAFETY: the row is readable and aligned; volatile, because other processors write it.
+            return unsafe { take((*row).full_at(), rate, now) };
+        }
+        match BUCKETS.get_ptr_mut(key) {
+            // SAFETY: likewise.
+            Some(bucket) => unsafe { take(bucket, rate, now) },
+            None => {
+                let mut bucket = 0;
+                // SAFETY: it is on the stack.
+                let taken = unsafe { take(&raw mut bucket, rate, now) };
+                // Nobody is refused for want of room.
+                let _ = BUCKETS.insert(key, bucket, 0);
+                taken
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn spend_of_listener(&self, rate: &Rate) -> bool {
+        let Some(count) = count(self.slot) else { return true };
+        // SAFETY: the row is readable; volatile, because other processors write it.
+        unsafe { take((*count).full_at(), rate, self.now()) }
+    }
+}
+
+/// Connections that a row counts.
+#[inline(always)]
+fn open(row: *mut SourceCount) -> i64 {
+    // SAFETY: the row is readable; volatile, because other processors add to it.
+    unsafe { core::ptr::read_volatile(row) }.open()
+}
+
+/// Takes a token from a bucket.
+///
+/// # Safety
+///
+/// `full_at` points to 8 aligned bytes that may be written.
+#[inline(always)]
+unsafe fn take(full_at: *mut u64, rate: &Rate, now: u64) -> bool {
+    // SAFETY: the caller vouches for the pointer.
+    unsafe {
+        match rate.after(full_at.read_volatile(), now) {
+            Some(next) => {
+                full_at.write_volatile(next);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// The row that counts a source's or a network's connections.
+#[inline(always)]
+pub(crate) fn source(place: &SourceKey) -> Option<*mut SourceCount> {
+    SOURCES.get_ptr_mut(place)
+}
+
+/// Likewise, made if it is missing: it has the source's bucket from then on.
+#[inline(always)]
+pub(crate) fn source_or_new(place: &SourceKey) -> Option<*mut SourceCount> {
+    if let Some(source) = source(place) {
+        return Some(source);
+    }
+    // SAFETY: as for a row of the other map.
+    let full_at = unsafe { BUCKETS.get(place) }.copied().unwrap_or(0);
+    // Another processor may have made it meanwhile: one row is for both.
+    let _ = SOURCES.insert(place, SourceCount::new(now(), full_at), BPF_NOEXIST.into());
+    source(place)
 }
 
 /// The row that counts a quota's connections.
 #[inline(always)]
-pub(crate) fn count(quota: &QuotaKey) -> Option<*mut Count> {
-    COUNTS.get_ptr_mut(quota)
+pub(crate) fn count(slot: u32) -> Option<*mut Count> {
+    COUNTS.get_ptr_mut(slot)
 }
 
 /// This processor's refusals of a quota.

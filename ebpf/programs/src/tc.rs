@@ -1,17 +1,18 @@
 use aya_ebpf::{
-    bindings::{BPF_F_RECOMPUTE_CSUM, TC_ACT_SHOT, TC_ACT_UNSPEC},
+    bindings::{__sk_buff, BPF_F_RECOMPUTE_CSUM, TC_ACT_SHOT, TC_ACT_UNSPEC},
     helpers::generated::{
         bpf_l4_csum_replace, bpf_redirect, bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_store_bytes,
     },
     macros::classifier,
     programs::TcContext,
 };
-use ebpf_common::{DropReason, Opening, RESET_V4, RESET_V6, Refusal, Reset, Verdict, judge};
+use ebpf_common::{Answer, Ending, Headers, Opening, RESET_V4, RESET_V6, Refusal, Reset, Verdict, judge};
 
 use crate::{
     atomic::opaque,
     context::Frame,
     handshake::Table,
+    header::{self, Awaited, Kill, READ_HEADER},
     maps::{Maps, count_reason, may_answer, netns, refused},
 };
 
@@ -23,6 +24,18 @@ const PACKET_HOST: u32 = 0;
 
 #[classifier]
 fn gateway_tc(context: TcContext) -> i32 {
+    let action = run(context.skb.skb);
+    if Awaited.are_read() && action == READ_HEADER {
+        read_header(context.skb.skb);
+        read_line(context.skb.skb);
+        return judge_header(context.skb.skb);
+    }
+    action
+}
+
+#[inline(never)]
+extern "C" fn run(context: *mut __sk_buff) -> i32 {
+    let context = TcContext::new(context);
     let linear = context.data_end() - context.data();
     let wanted = context.len().min(HEADERS);
     if linear < wanted as usize {
@@ -34,8 +47,9 @@ fn gateway_tc(context: TcContext) -> i32 {
         return TC_ACT_UNSPEC;
     }
     let handshakes = Table { context: context.skb.skb.cast() };
-    match judge(&Frame::of_tc(&context), netns(), &Maps, &handshakes) {
+    match judge(&Frame::of_tc(&context), netns(), &Maps, &handshakes, &Awaited) {
         Verdict::Pass => TC_ACT_UNSPEC,
+        Verdict::ReadHeader => READ_HEADER,
         Verdict::PassUnread(unread) => {
             count_reason(unread.index());
             TC_ACT_UNSPEC
@@ -44,15 +58,58 @@ fn gateway_tc(context: TcContext) -> i32 {
     }
 }
 
+/// Reads a PROXY header. Where its connection is refused, the segment becomes a reset for our own socket, and what the
+/// client sends again meets none.
+#[inline(never)]
+extern "C" fn read_header(context: *mut __sk_buff) -> i32 {
+    // Not in the compiler's sight: it would read the context in the caller and pass on what it found there.
+    let context = opaque(context as usize) as *mut __sk_buff;
+    header::read(&Frame::of_tc(&TcContext::new(context)));
+    // A constant would be put in the caller's place, and what is left in the register here is refused by the verifier.
+    opaque(0) as i32
+}
+
+/// Likewise, of a line of text.
+#[inline(never)]
+extern "C" fn read_line(context: *mut __sk_buff) -> i32 {
+    header::read_line(|at, to, length| {
+        // SAFETY: the context is the one that the program was called with; the helper writes so many bytes, for which
+        // the caller has room.
+        unsafe { bpf_skb_load_bytes(context.cast(), at as u32, to.cast(), length) == 0 }
+    });
+    opaque(0) as i32
+}
+
+/// Likewise, once it is read.
+#[inline(never)]
+extern "C" fn judge_header(context: *mut __sk_buff) -> i32 {
+    let context = opaque(context as usize) as *mut __sk_buff;
+    kill(&TcContext::new(context));
+    opaque(TC_ACT_UNSPEC as usize) as i32
+}
+
+#[inline(always)]
+fn kill(context: &TcContext) -> Option<()> {
+    let buffer = context.skb.skb;
+    let Kill { reason, quota, transport: tcp } = header::judge(&Frame::of_tc(context))?;
+    let [before, after] = Ending::of(load_value(context, tcp + 12)?, 0).halves;
+    // Sum and flags change together, so that the whole frame's sum, if a device has made one, stays as it is. SAFETY: the
+    // context is the one that the program was called with; no pointer into the frame is used any more.
+    done(unsafe { bpf_l4_csum_replace(buffer, tcp as u32 + 16, before.into(), after.into(), 2) })?;
+    store(context, tcp + 12, &after, 0)?;
+    count_reason(reason.index());
+    refused(&quota)?.tc().count(reason, Answer::Reset);
+    Some(())
+}
+
 #[inline(always)]
 fn refuse(context: &TcContext, refusal: &Refusal) -> i32 {
-    let answered = may_answer() && answer(context, &refusal.opening).is_some();
-    let reason = if answered { refusal.reason } else { DropReason::Unanswered };
-    count_reason(reason.index());
+    let sent = !refusal.silent && may_answer() && answer(context, &refusal.opening).is_some();
+    count_reason(refusal.reason.index());
     if let Some(refused) = refused(&refusal.quota) {
-        refused.tc().count(reason);
+        refused.tc().count(refusal.reason, Answer::of(refusal, sent));
     }
-    if !answered {
+    if !sent {
         return TC_ACT_SHOT;
     }
     // SAFETY: the context is the one that the program was called with; the helper takes numbers only.
@@ -79,11 +136,11 @@ fn replace<const WORDS: usize>(context: &TcContext, opening: &Opening, packet: &
     store(context, offset, packet, BPF_F_RECOMPUTE_CSUM)?;
     swap_stations(context)?;
     let (header, field) = (offset + 4 * WORDS - 20, offset + 4 * WORDS - 4);
-    let finished = load::<u16>(context, field)?;
+    let finished = load_value::<u16>(context, field)?;
     // A sum that is left to a device is not touched by a change of what it covers; every other one is. SAFETY: as
     // above.
     done(unsafe { bpf_l4_csum_replace(buffer, field as u32, 0, 1, 2) })?;
-    if load::<u16>(context, field)? != finished {
+    if load_value::<u16>(context, field)? != finished {
         return store(context, field, &finished, 0);
     }
     // The device begins where the TCP header was.
@@ -96,12 +153,12 @@ fn replace<const WORDS: usize>(context: &TcContext, opening: &Opening, packet: &
 /// Back to where it came from.
 #[inline(always)]
 fn swap_stations(context: &TcContext) -> Option<()> {
-    let [a, b, c, d, e, f]: [u16; 6] = load(context, 0)?;
+    let [a, b, c, d, e, f]: [u16; 6] = load_value(context, 0)?;
     store(context, 0, &[d, e, f, a, b, c], 0)
 }
 
 #[inline(always)]
-fn load<T: Copy + Default>(context: &TcContext, offset: usize) -> Option<T> {
+fn load_value<T: Copy + Default>(context: &TcContext, offset: usize) -> Option<T> {
     let mut value = T::default();
     // SAFETY: the helper writes the value's bytes, which are integers.
     let outcome = unsafe {

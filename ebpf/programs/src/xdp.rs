@@ -1,36 +1,59 @@
 use aya_ebpf::{
-    bindings::xdp_action,
-    helpers::generated::{bpf_redirect, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len},
+    bindings::{xdp_action, xdp_md},
+    helpers::generated::{bpf_redirect, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
     macros::xdp,
     programs::XdpContext,
 };
-use ebpf_common::{Bytes, DropReason, Opening, Packet, RESET_V4, RESET_V6, Reset, Verdict, judge};
+use ebpf_common::{
+    Answer, Bytes, Ending, Headers, Opening, Packet, RESET_V4, RESET_V6, Reset, Verdict, judge,
+};
 
 use crate::{
     atomic::opaque,
     context::Frame,
     handshake::Table,
+    header::{self, Awaited, Kill, READ_HEADER},
     maps::{Maps, count_reason, may_answer, netns, refused},
 };
 
 #[xdp(frags)]
 fn gateway_xdp_frags(context: XdpContext) -> u32 {
-    run(&context, whole_length, transmit)
+    finish(context.ctx, frags(context.ctx))
+}
+
+#[inline(never)]
+extern "C" fn frags(context: *mut xdp_md) -> i32 {
+    run(&XdpContext::new(context), whole_length, transmit) as i32
 }
 
 #[xdp]
 fn gateway_xdp(context: XdpContext) -> u32 {
-    run(&context, linear_length, transmit)
+    finish(context.ctx, linear(context.ctx))
+}
+
+#[inline(never)]
+extern "C" fn linear(context: *mut xdp_md) -> i32 {
+    run(&XdpContext::new(context), linear_length, transmit) as i32
 }
 
 #[xdp(frags)]
 fn gateway_veth_frags(context: XdpContext) -> u32 {
-    run(&context, whole_length, redirect)
+    finish(context.ctx, veth_frags(context.ctx))
+}
+
+#[inline(never)]
+extern "C" fn veth_frags(context: *mut xdp_md) -> i32 {
+    run(&XdpContext::new(context), whole_length, redirect) as i32
 }
 
 #[xdp]
 fn gateway_veth(context: XdpContext) -> u32 {
-    run(&context, linear_length, redirect)
+    finish(context.ctx, veth_linear(context.ctx))
+}
+
+#[inline(never)]
+extern "C" fn veth_linear(context: *mut xdp_md) -> i32 {
+    run(&XdpContext::new(context), linear_length, redirect) as i32
 }
 
 #[xdp]
@@ -68,22 +91,78 @@ fn redirect(context: &XdpContext) -> u32 {
 #[inline(always)]
 fn run(context: &XdpContext, length: fn(&XdpContext) -> usize, send: fn(&XdpContext) -> u32) -> u32 {
     let handshakes = Table { context: context.ctx.cast() };
-    match judge(&Frame::of_xdp(context), netns(), &Maps, &handshakes) {
+    match judge(&Frame::of_xdp(context), netns(), &Maps, &handshakes, &Awaited) {
         Verdict::Pass => xdp_action::XDP_PASS,
+        Verdict::ReadHeader => READ_HEADER as u32,
         Verdict::PassUnread(unread) => {
             count_reason(unread.index());
             xdp_action::XDP_PASS
         }
         Verdict::Refuse(refusal) => {
-            let answered = may_answer() && answer(context, &refusal.opening, length(context)).is_some();
-            let reason = if answered { refusal.reason } else { DropReason::Unanswered };
-            count_reason(reason.index());
+            let sent = !refusal.silent
+                && may_answer()
+                && answer(context, &refusal.opening, length(context)).is_some();
+            let became = Answer::of(&refusal, sent);
+            count_reason(refusal.reason.index());
             if let Some(refused) = refused(&refusal.quota) {
-                refused.xdp().count(reason);
+                refused.xdp().count(refusal.reason, became);
             }
-            if answered { send(context) } else { xdp_action::XDP_DROP }
+            if sent { send(context) } else { xdp_action::XDP_DROP }
         }
     }
+}
+
+/// Does what the first half has answered.
+#[inline(always)]
+fn finish(context: *mut xdp_md, action: i32) -> u32 {
+    if Awaited.are_read() && action == READ_HEADER {
+        read_header(context);
+        read_line(context);
+        return judge_header(context);
+    }
+    action as u32
+}
+
+/// Reads a PROXY header. Where its connection is refused, the segment becomes a reset for our own socket, and what the
+/// client sends again meets none.
+#[inline(never)]
+extern "C" fn read_header(context: *mut xdp_md) -> u32 {
+    // Not in the compiler's sight: it would read the context in the caller and pass on what it found there.
+    let context = opaque(context as usize) as *mut xdp_md;
+    header::read(&Frame::of_xdp(&XdpContext::new(context)));
+    // A constant would be put in the caller's place, and what is left in the register here is refused by the verifier.
+    opaque(0) as u32
+}
+
+/// Likewise, of a line of text.
+#[inline(never)]
+extern "C" fn read_line(context: *mut xdp_md) -> u32 {
+    header::read_line(|at, to, length| {
+        // SAFETY: the context is the one that the program was called with; the helper writes so many bytes, for which
+        // the caller has room.
+        unsafe { bpf_xdp_load_bytes(context, at as u32, to.cast(), length) == 0 }
+    });
+    opaque(0) as u32
+}
+
+/// Likewise, once it is read.
+#[inline(never)]
+extern "C" fn judge_header(context: *mut xdp_md) -> u32 {
+    let context = opaque(context as usize) as *mut xdp_md;
+    kill(&XdpContext::new(context));
+    opaque(xdp_action::XDP_PASS as usize) as u32
+}
+
+#[inline(always)]
+fn kill(context: &XdpContext) -> Option<()> {
+    let Kill { reason, quota, transport } = header::judge(&Frame::of_xdp(context))?;
+    let tcp = Frame::of_xdp(context).part(opaque(transport) & 1023, 20)?;
+    let Ending { flags, sum, halves: _ } = Ending::of(tcp.word(12), tcp.word(16));
+    tcp.set_word(12, flags);
+    tcp.set_word(16, sum);
+    count_reason(reason.index());
+    refused(&quota)?.xdp().count(reason, Answer::Reset);
+    Some(())
 }
 
 /// Makes the frame the answer to itself.

@@ -2,8 +2,10 @@ use std::{
     collections::VecDeque,
     convert::Infallible,
     net::{SocketAddr, TcpListener},
+    os::fd::{AsFd, BorrowedFd},
+    pin::pin,
     sync::Arc,
-    thread,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -11,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpStream, runtime, task::AbortHandle, time};
+use tokio::{net::TcpStream, runtime, sync::watch, task, time};
 
 use super::Pages;
 
@@ -24,11 +26,16 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// For a request's header.
 const HEADER: Duration = Duration::from_secs(5);
 
-/// A bound admin page that does not answer yet.
+/// How long those that are being answered may take when the page ends.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// An admin page. It answers between [`Admin::start`] and [`Admin::stop`]; whoever comes meanwhile waits.
 #[derive(Debug)]
 pub(crate) struct Admin {
     listener: TcpListener,
     address: SocketAddr,
+    /// Its end, and the thread.
+    answering: Option<(watch::Sender<bool>, JoinHandle<()>)>,
 }
 
 impl Admin {
@@ -42,9 +49,23 @@ impl Admin {
         let listener = TcpListener::bind(address).with_context(|| {
             format!("cannot listen on the admin address {address}; choose another with --admin")
         })?;
+        Self::listening(listener)
+    }
+
+    /// The one that a predecessor has bound, if it is where this process wants it.
+    pub(crate) fn inherit(listener: TcpListener, wanted: SocketAddr) -> Result<Self> {
+        let address = listener.local_addr()?;
+        if address.ip() == wanted.ip() && [address.port(), 0].contains(&wanted.port()) {
+            Self::listening(listener)
+        } else {
+            Self::bind(wanted)
+        }
+    }
+
+    fn listening(listener: TcpListener) -> Result<Self> {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address })
+        Ok(Self { listener, address, answering: None })
     }
 
     /// Where it listens, with the port that the kernel chose for port 0.
@@ -52,29 +73,48 @@ impl Admin {
         self.address
     }
 
-    /// Answers from now on, until the process ends.
-    pub(crate) fn start(self, pages: Pages) -> Result<()> {
+    /// Answers from now on.
+    pub(crate) fn start(&mut self, pages: Arc<Pages>) -> Result<()> {
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .context("cannot start the admin page")?;
-        let serve = move || runtime.block_on(serve(self.listener, Arc::new(pages)));
-        thread::Builder::new()
-            .name("admin".to_owned())
-            .spawn(serve)
-            .context("cannot start the admin page")?;
+        let listener = self.listener.try_clone().context("cannot start the admin page")?;
+        let (end, ended) = watch::channel(false);
+        let serve = move || runtime.block_on(serve(listener, pages, ended));
+        let thread = thread::Builder::new().name("admin".to_owned()).spawn(serve);
+        self.answering = Some((end, thread.context("cannot start the admin page")?));
         Ok(())
+    }
+
+    /// Answers no more. Those that are being answered get their answer.
+    pub(crate) fn stop(&mut self) {
+        let Some((end, thread)) = self.answering.take() else { return };
+        let _ = end.send(true);
+        if thread.join().is_err() {
+            tracing::error!("the admin page has panicked");
+        }
     }
 }
 
-async fn serve(listener: TcpListener, pages: Arc<Pages>) {
+impl AsFd for Admin {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+}
+
+async fn serve(listener: TcpListener, pages: Arc<Pages>, mut ended: watch::Receiver<bool>) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "the admin page is off"),
     };
-    let mut open: VecDeque<AbortHandle> = VecDeque::new();
+    let mut open: VecDeque<task::JoinHandle<()>> = VecDeque::new();
     loop {
-        let stream = match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = ended.changed() => break,
+        };
+        let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
                 // Out of descriptors, most likely: accepting again at once would spin.
@@ -89,11 +129,19 @@ async fn serve(listener: TcpListener, pages: Arc<Pages>) {
         {
             oldest.abort();
         }
-        open.push_back(tokio::spawn(answer(stream, Arc::clone(&pages))).abort_handle());
+        open.push_back(tokio::spawn(answer(stream, Arc::clone(&pages), ended.clone())));
     }
+    drop(listener);
+    let answered = async {
+        for connection in open {
+            // One that was aborted is at its end too.
+            let _ = connection.await;
+        }
+    };
+    let _ = time::timeout(FAREWELL, answered).await;
 }
 
-async fn answer(stream: TcpStream, pages: Arc<Pages>) {
+async fn answer(stream: TcpStream, pages: Arc<Pages>, mut ended: watch::Receiver<bool>) {
     let answer = |request: Request<Incoming>| {
         let response = pages.answer(request.method(), request.uri().path());
         async move { Ok::<_, Infallible>(response) }
@@ -102,6 +150,14 @@ async fn answer(stream: TcpStream, pages: Arc<Pages>) {
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER)
         .serve_connection(TokioIo::new(stream), service_fn(answer));
-    // A client that leaves in the middle is nobody's concern.
-    let _ = time::timeout(DEADLINE, connection).await;
+    let mut connection = pin!(connection);
+    let whole = async {
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            _ = ended.wait_for(|ended| *ended) => connection.as_mut().graceful_shutdown(),
+        }
+        // A client that leaves in the middle is nobody's concern.
+        let _ = connection.await;
+    };
+    let _ = time::timeout(DEADLINE, whole).await;
 }

@@ -33,8 +33,9 @@ pub(crate) struct Check {
     strict: bool,
 }
 
+/// How a command prints what it has found, where that is no objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
+pub(super) enum Format {
     /// For people.
     Text,
     /// For machines.

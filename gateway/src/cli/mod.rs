@@ -2,8 +2,11 @@
 
 mod check;
 mod condition;
+mod ebpf;
+mod fields;
 mod run;
 mod status;
+mod upgrade;
 
 use std::process::ExitCode;
 
@@ -26,6 +29,9 @@ enum Command {
     Run(run::Run),
     Check(check::Check),
     Status(status::Status),
+    Fields(fields::Fields),
+    Ebpf(ebpf::Ebpf),
+    Upgrade(upgrade::Upgrade),
 }
 
 /// How a command prints what it has found.
@@ -46,6 +52,9 @@ impl Cli {
             Command::Run(run) => run.run(),
             Command::Check(check) => check.run(),
             Command::Status(status) => status.run(),
+            Command::Fields(fields) => fields.run(),
+            Command::Ebpf(ebpf) => ebpf.run(),
+            Command::Upgrade(upgrade) => upgrade.run(),
         }
     }
 }

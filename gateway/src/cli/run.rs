@@ -11,15 +11,19 @@ use clap::{Args, ValueEnum};
 use ir::{AccessLogFormat, KernelMode};
 
 use crate::{
-    reload::{Appliance, Overrides, Places},
+    privileges::Privileges,
+    reload::{Appliance, Origin, Overrides, Places},
     signals::Signals,
 };
 
 /// Serve what the manifests in a directory ask for, until SIGTERM or SIGINT.
 ///
-/// Changes in the directory are noticed at once; SIGHUP reads everything again. On SIGTERM or SIGINT no new
-/// connection is accepted and requests that have begun are finished; a second signal ends the process at once.
+/// Changes in the directory are noticed at once; SIGHUP reads everything again; SIGUSR2 does as `gateway upgrade`. On
+/// SIGTERM or SIGINT no new connection is accepted and requests that have begun are finished; a second signal ends the
+/// process at once.
 /// Flags win over the Appliance object. GATEWAY_LOG sets the log level (error, warn, info, debug).
+/// Of its capabilities it keeps CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and CAP_NET_BIND_SERVICE, for root too: what it
+/// reads must be readable to its user without the privileges of root.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// Where the manifests are.
@@ -47,7 +51,7 @@ pub(crate) struct Run {
     /// How lines of the log and the access log look [default: text].
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
-    /// How long requests may take to finish after SIGTERM, such as 60s or 1m30s; then they are cut.
+    /// How long requests may take to finish after SIGTERM or an upgrade, such as 60s or 1m30s; then they are cut.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = super::duration)]
     drain_timeout: Duration,
 }
@@ -73,7 +77,16 @@ enum LogFormat {
 impl Run {
     /// Serves until a signal says stop. Errors are of the start only.
     pub(super) fn run(self) -> Result<ExitCode> {
+        // Before anything else is opened.
+        let origin = Origin::of_this_process()?;
         let signals = Signals::block()?;
+        let drain_timeout = self.drain_timeout;
+        origin.or_refuse(|origin| self.start(origin))?.run(signals, drain_timeout)?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn start(self, origin: Origin) -> Result<Appliance> {
+        let privileges = Privileges::shed()?;
         check_config_dir(&self.config_dir)?;
         let places = Places {
             config_dir: fs::canonicalize(&self.config_dir)?,
@@ -94,8 +107,7 @@ impl Run {
                 LogFormat::Json => AccessLogFormat::Json,
             }),
         };
-        Appliance::start(places, overrides)?.run(signals, self.drain_timeout)?;
-        Ok(ExitCode::SUCCESS)
+        Appliance::start(places, overrides, origin, privileges)
     }
 }
 

@@ -17,8 +17,10 @@ struct Shown {
     counters: Option<Counters>,
     line: String,
     tiers: Vec<(String, &'static str)>,
+    degraded: Vec<(String, &'static str)>,
     listeners: BTreeMap<QuotaId, ListenerId>,
     tally: Tally,
+    unanswered: Tally,
 }
 
 /// Refusals by listener: the rows in the kernel come and go with addresses and restarts of the kernel half, a
@@ -42,7 +44,9 @@ impl Board {
     pub(super) fn name(&self, listeners: BTreeMap<QuotaId, ListenerId>) {
         let mut shown = self.shown();
         shown.settle();
-        shown.tally.totals.retain(|(listener, ..), _| listeners.values().any(|known| known == listener));
+        let is_known = |listener: &ListenerId| listeners.values().any(|known| known == listener);
+        shown.tally.totals.retain(|(listener, ..), _| is_known(listener));
+        shown.unanswered.totals.retain(|(listener, ..), _| is_known(listener));
         shown.listeners = listeners;
     }
 
@@ -51,12 +55,14 @@ impl Board {
         &self,
         counters: Option<Counters>,
         tiers: Vec<(String, &'static str)>,
+        degraded: Vec<(String, &'static str)>,
         line: &str,
     ) -> bool {
         let mut shown = self.shown();
         shown.settle();
         shown.counters = counters;
         shown.tiers = tiers;
+        shown.degraded = degraded;
         let changed = shown.line != line;
         line.clone_into(&mut shown.line);
         changed
@@ -74,8 +80,9 @@ impl Board {
 
 impl Shown {
     fn settle(&mut self) {
-        let refused = self.counters.as_ref().map(Counters::refused).unwrap_or_default();
-        self.tally.add(&refused, &self.listeners);
+        let Some(counters) = &self.counters else { return };
+        self.tally.add(&counters.refused(), &self.listeners);
+        self.unanswered.add(&counters.unanswered(), &self.listeners);
     }
 
     fn reading(&mut self) -> KernelReading {
@@ -83,14 +90,19 @@ impl Shown {
         let refused = self.tally.totals.iter();
         let refused =
             refused.map(|((listener, tier, reason), total)| (listener.clone(), *tier, *reason, *total));
+        let unanswered = self.unanswered.totals.iter();
+        let unanswered = unanswered.map(|((listener, tier, _), total)| (listener.clone(), *tier, *total));
         let open = self.counters.as_ref().map(Counters::open_connections).unwrap_or_default();
         let open =
             open.into_iter().filter_map(|(quota, open)| Some((self.listeners.get(&quota)?.clone(), open)));
         KernelReading {
             refused: refused.collect(),
+            unanswered: unanswered.collect(),
+            sources_evicted: self.counters.as_ref().map(Counters::evicted).unwrap_or_default(),
             open: open.collect(),
             unread: self.counters.as_ref().map(Counters::unread).unwrap_or_default(),
             tiers: self.tiers.clone(),
+            degraded: self.degraded.clone(),
         }
     }
 }

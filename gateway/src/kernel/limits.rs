@@ -3,15 +3,22 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use bpf::{Limit, Limits, QuotaId};
 use ir::{Bind, ListenerId, Protocol, Transport};
 
+use super::policy;
+
 /// Every listening address of a configuration with what the kernel may let in there: the addresses of a bind
 /// count together, as its listeners do in user space.
 pub(super) fn of(config: &ir::Gateway) -> Limits {
     let mut limits = Limits::new();
     for bind in &config.binds {
-        let limit = Limit { quota: quota(bind), most: most(bind) };
+        let limit = Limit {
+            quota: quota(bind),
+            most: most(bind),
+            policy: policy::of(bind),
+            proxied: policy::proxied(bind, config),
+        };
         for key in bind.sockets.iter().filter(|key| key.transport == Transport::Tcp) {
             // A socket that two binds name is the first one's, as in the proxy.
-            limits.entry(SocketAddr::new(key.address, key.port)).or_insert(limit);
+            limits.entry(SocketAddr::new(key.address, key.port)).or_insert_with(|| limit.clone());
         }
     }
     limits
@@ -21,6 +28,15 @@ pub(super) fn of(config: &ir::Gateway) -> Limits {
 pub(super) fn listeners(config: &ir::Gateway) -> BTreeMap<QuotaId, ListenerId> {
     let first = |bind: &Bind| Some((quota(bind), bind.listeners.first()?.id.clone()));
     config.binds.iter().filter_map(first).collect()
+}
+
+/// Which quota each listener's connections count towards.
+pub(super) fn quotas(config: &ir::Gateway) -> BTreeMap<ListenerId, QuotaId> {
+    let of_bind = |bind: &Bind| {
+        let quota = quota(bind);
+        bind.listeners.iter().map(move |listener| (listener.id.clone(), quota)).collect::<Vec<_>>()
+    };
+    config.binds.iter().flat_map(of_bind).collect()
 }
 
 fn quota(bind: &Bind) -> QuotaId {

@@ -12,48 +12,53 @@ use crate::{
     status_store::ObjectStatus,
 };
 
+/// A configuration that has still to be published and told of.
+pub(super) struct Coming {
+    desired: Desired,
+    config: Arc<ir::Gateway>,
+    /// `None`: it is in force already.
+    new: Option<(Prepared, Vec<Unbound>)>,
+}
+
+impl Coming {
+    /// What publishing it puts in force.
+    pub(super) fn prepared(&self) -> Option<&Prepared> {
+        self.new.as_ref().map(|(prepared, _)| prepared)
+    }
+}
+
 impl Appliance {
     /// Builds, binds, publishes and only then tells of it.
     pub(super) fn put_in_force(&mut self, desired: Desired) {
-        let Desired { files, mut config, mut statuses, limits, diagnostics } = desired;
-        self.overrides.lay_over(&mut config.appliance);
+        let mut coming = self.prepare(desired);
+        self.publish(&mut coming);
+        self.tell(coming);
+        self.kept.keep(self.proxy.listening());
+    }
+
+    /// Builds and binds. Nothing changes for clients, but that the kernel's limits are lower from here on.
+    pub(super) fn prepare(&mut self, mut desired: Desired) -> Coming {
+        self.overrides.lay_over(&mut desired.config.appliance);
         if self.generation > 0 {
-            self.say_what_needs_a_restart(&config.appliance);
+            self.say_what_needs_a_restart(&desired.config.appliance);
         }
-        let config = Arc::new(config);
-        self.said.say(&diagnostics);
-        if self.generation == 0 || *config != *self.config || !self.unbound.is_empty() {
-            self.serve(&config);
-        } else {
-            self.metrics.unchanged();
-        }
-        outcome::lay_over(&mut statuses, &config, &self.unbound);
-        if let Err(error) = self.store.publish(&mut statuses) {
-            tracing::error!(%error, "cannot write status files");
-        }
-        let state = State {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            generation: self.generation,
-            published: clock::rfc3339(clock::now()),
-            config_dir: self.places.config_dir.clone(),
-            admin: self.admin,
-            listeners: self.listener_lines(&config),
-            limits: limits.iter().map(LimitLine::from).collect(),
-            kernel: self.kernel.line(),
-            files,
-            diagnostics: diagnostics.iter().map(DiagnosticLine::from).collect(),
-        };
-        self.show(state, statuses);
-        self.source.remember();
+        let config = Arc::new(std::mem::take(&mut desired.config));
+        self.said.say(&desired.diagnostics);
+        let is_new = self.generation == 0 || *config != *self.config || !self.unbound.is_empty();
+        let new = is_new.then(|| {
+            self.generation += 1;
+            let prepared = self.proxy.prepare(Arc::clone(&config), self.generation);
+            let unbound = failures(&prepared, &config);
+            self.kernel.tighten(&config);
+            (prepared, unbound)
+        });
+        Coming { desired, config, new }
     }
 
     /// From here on clients see the new configuration.
-    fn serve(&mut self, config: &Arc<ir::Gateway>) {
-        self.generation += 1;
-        let prepared = self.proxy.prepare(Arc::clone(config), self.generation);
-        let mut unbound = failures(&prepared, config);
-        self.kernel.tighten(config);
+    pub(super) fn publish(&mut self, coming: &mut Coming) {
+        let config = &coming.config;
+        let Some((prepared, mut unbound)) = coming.new.take() else { return self.metrics.unchanged() };
         for failure in self.proxy.publish(prepared) {
             let binds = config.binds.iter().filter(|bind| bind.sockets.contains(&failure.key));
             unbound.extend(binds.map(|bind| Unbound::new(bind.id.clone(), failure.key, &failure.reason)));
@@ -73,6 +78,32 @@ impl Appliance {
             .map(SocketKey::to_string)
             .collect();
         tracing::info!(generation = self.generation, listening = addresses.join(" "), "published");
+    }
+
+    /// Writes statuses, and keeps what the next process must know.
+    pub(super) fn tell(&mut self, coming: Coming) {
+        let Coming {
+            desired: Desired { files, config: _, mut statuses, limits, diagnostics }, config, ..
+        } = coming;
+        outcome::lay_over(&mut statuses, &config, &self.unbound);
+        if let Err(error) = self.store.publish(&mut statuses) {
+            tracing::error!(%error, "cannot write status files");
+        }
+        let state = State {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            generation: self.generation,
+            published: clock::rfc3339(clock::now()),
+            config_dir: self.places.config_dir.clone(),
+            admin: self.admin.address(),
+            listeners: self.listener_lines(&config),
+            limits: limits.iter().map(LimitLine::from).collect(),
+            kernel: self.kernel.line(),
+            files,
+            diagnostics: diagnostics.iter().map(DiagnosticLine::from).collect(),
+        };
+        self.show(state, statuses);
+        self.source.remember();
     }
 
     fn show(&self, state: State, statuses: Vec<ObjectStatus>) {

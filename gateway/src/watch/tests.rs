@@ -38,6 +38,10 @@ impl Tree {
     fn watch(&self) -> Watch {
         Watch::start(&self.root, &self.run).expect("inotify")
     }
+
+    fn fence(&self) -> PathBuf {
+        self.run.join(format!("fence-{}", std::process::id()))
+    }
 }
 
 fn is_half_written(watch: &mut Watch, path: &Path) -> bool {
@@ -310,7 +314,7 @@ fn without_a_fence_nothing_is_believed_until_there_is_one_again() {
     let mut watch = tree.watch();
     assert!(!watch.take());
     assert!(!is_half_written(&mut watch, &path));
-    fs::remove_dir_all(tree.run.join("fence")).expect("it is there");
+    fs::remove_dir_all(tree.fence()).expect("it is there");
     assert!(is_half_written(&mut watch, &path), "nobody can know");
     assert!(watch.take());
     watch.start_afresh();
@@ -323,7 +327,7 @@ fn without_a_fence_nothing_is_believed_until_there_is_one_again() {
 #[test]
 fn the_fence_leaves_nothing_behind_and_removes_nothing_but_its_own() {
     let tree = tree();
-    let fence = tree.run.join("fence");
+    let fence = tree.fence();
     fs::create_dir(&fence).expect("made");
     fs::write(fence.join("57"), "").expect("left by a process that was killed");
     fs::write(fence.join("mine"), "").expect("not ours");
@@ -334,8 +338,14 @@ fn the_fence_leaves_nothing_behind_and_removes_nothing_but_its_own() {
         fs::read_dir(&fence).expect("not empty").flatten().map(|file| file.file_name()).collect();
     assert_eq!(left, ["mine"]);
     fs::remove_file(fence.join("mine")).expect("removed");
+    // No process has this number (`PID_MAX_LIMIT` in `include/linux/threads.h`).
+    let dead = tree.run.join("fence-4194305");
+    fs::create_dir(&dead).expect("made");
+    fs::write(dead.join("3"), "").expect("left by a process that was killed");
+    let other = tree.run.join("fence-1");
+    fs::create_dir(&other).expect("made");
     drop(tree.watch());
-    assert!(!fence.exists());
+    assert_eq!([fence, dead, other].map(|directory| directory.exists()), [false, false, true]);
 }
 
 /// What the fence is for: no answer depends on how far the thread of `notify` has come.

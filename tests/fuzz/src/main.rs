@@ -23,7 +23,7 @@ use std::{path::Path, process::ExitCode, time::Duration};
 use codec::Framing;
 use target::Target;
 
-const USAGE: &str = "usage: fuzz h1_request|h1_response|proxy_protocol SECONDS|FILE [SEED]";
+const USAGE: &str = "usage: fuzz h1_request|h1_response|proxy_protocol|tlvs|judge SECONDS|FILE [SEED]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

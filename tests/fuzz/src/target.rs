@@ -1,6 +1,6 @@
 //! What can be fuzzed.
 
-use crate::targets::{h1_request, h1_response, proxy_protocol};
+use crate::targets::{h1_request, h1_response, judge, proxy_protocol, tlvs};
 
 /// A parser with its invariants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,12 +11,16 @@ pub enum Target {
     H1Response,
     /// The PROXY protocol's automaton, versions 1 and 2.
     ProxyProtocol,
+    /// What a header of version 2 says beside addresses.
+    Tlvs,
+    /// Frames at the kernel's door: their headers, what is decided, and the answer.
+    Judge,
 }
 
 impl Target {
     /// The target of that name.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::H1Request, Self::H1Response, Self::ProxyProtocol]
+        [Self::H1Request, Self::H1Response, Self::ProxyProtocol, Self::Tlvs, Self::Judge]
             .into_iter()
             .find(|target| target.name() == name)
     }
@@ -27,6 +31,8 @@ impl Target {
             Self::H1Request => "h1_request",
             Self::H1Response => "h1_response",
             Self::ProxyProtocol => "proxy_protocol",
+            Self::Tlvs => "tlvs",
+            Self::Judge => "judge",
         }
     }
 
@@ -36,6 +42,8 @@ impl Target {
             Self::H1Request => h1_request::DICTIONARY,
             Self::H1Response => h1_response::DICTIONARY,
             Self::ProxyProtocol => proxy_protocol::DICTIONARY,
+            Self::Tlvs => tlvs::DICTIONARY,
+            Self::Judge => judge::DICTIONARY,
         }
     }
 
@@ -46,6 +54,8 @@ impl Target {
             Self::H1Request => h1_request::check(input),
             Self::H1Response => h1_response::check(input),
             Self::ProxyProtocol => proxy_protocol::check(input),
+            Self::Tlvs => tlvs::check(input),
+            Self::Judge => judge::check(input),
         }
     }
 }

@@ -40,6 +40,8 @@ pub enum Malformed {
     TooLong,
     /// Version 2: a TLV that does not end within the header.
     Tlv,
+    /// Version 2: a second TLV of a type that is told by name. User space alone looks for these.
+    RepeatedTlv,
     /// Version 2: a second checksum, or one that is not four bytes long.
     ChecksumForm,
     /// Version 2: the checksum is another one's.
@@ -61,6 +63,7 @@ impl Malformed {
             Self::TooShort => "too_short",
             Self::TooLong => "too_long",
             Self::Tlv => "tlv",
+            Self::RepeatedTlv => "repeated_tlv",
             Self::ChecksumForm => "checksum_form",
             Self::Checksum => "checksum",
         }

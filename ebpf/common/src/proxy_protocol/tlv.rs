@@ -1,10 +1,7 @@
-use super::{Malformed, crc32c::Crc32c};
-
-/// `PP2_TYPE_CRC32C` (§2.2.4): a checksum of the whole header, its own four bytes taken as zero.
-const CRC32C: u8 = 0x03;
+use super::{Malformed, block::CRC32C, crc32c::Crc32c};
 
 /// Walks type-length-values and keeps the checksum of the header. Every type but the checksum is skipped: what
-/// they say (ALPN, authority, the sender's TLS, identifiers, padding) is used nowhere, only their lengths are.
+/// they say is read from the whole header, by [`TlvReader`](super::block::TlvReader), and only where it is wanted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tlvs {
     state: State,

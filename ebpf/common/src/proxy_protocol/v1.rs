@@ -5,7 +5,7 @@ use super::{
 
 /// A version 1 header after its signature: `TCP4 source destination port port CR LF`, exactly one space each.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Line {
+pub struct Line {
     /// Bytes read, signature included.
     length: u8,
     field: Field,
@@ -29,6 +29,12 @@ enum Field {
     LineFeed,
 }
 
+impl Default for Line {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// A word as [`Field::Protocol`] collects it.
 const fn word(text: &[u8]) -> u64 {
     let mut word = 1;
@@ -45,7 +51,8 @@ const TCP6: u64 = word(b"TCP6");
 const UNKNOWN: u64 = word(b"UNKNOWN");
 
 impl Line {
-    pub(super) const fn new() -> Self {
+    /// Behind the signature.
+    pub const fn new() -> Self {
         Self {
             length: V1_SIGNATURE.len() as u8,
             field: Field::Protocol(word(b"")),
@@ -56,7 +63,8 @@ impl Line {
         }
     }
 
-    pub(super) fn step(&mut self, byte: u8) -> Step {
+    /// Reads one byte, as [`Parser::step`](super::Parser::step) does; not to be asked again once it has ended.
+    pub fn step(&mut self, byte: u8) -> Step {
         self.length += 1;
         if byte == b'\n' && matches!(self.field, Field::LineFeed) {
             return Step::Done(self.header);
@@ -109,6 +117,7 @@ impl Line {
     }
 }
 
+#[inline(always)]
 fn protocol(read: u64, byte: u8) -> Result<Field, Malformed> {
     match (read, byte) {
         (TCP4, b' ') => Ok(Field::Source(AddressText::v4())),
@@ -123,6 +132,8 @@ fn protocol(read: u64, byte: u8) -> Result<Field, Malformed> {
     }
 }
 
+// A function of its own would leave a pointer to its caller's stack behind, which the verifier refuses (kernel 6.18).
+#[inline(always)]
 fn address(mut text: AddressText, byte: u8) -> Result<AddressText, Malformed> {
     match byte {
         b'\r' | b'\n' => Err(Malformed::LineEnd),
@@ -130,6 +141,7 @@ fn address(mut text: AddressText, byte: u8) -> Result<AddressText, Malformed> {
     }
 }
 
+#[inline(always)]
 fn digit(port: Decimal, byte: u8) -> Result<Decimal, Malformed> {
     match byte {
         b'\r' | b'\n' => Err(Malformed::LineEnd),

@@ -4,8 +4,8 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ebpf_common::{
-    Answers, Count, DropReason, Ends, HANDSHAKE, Handshakes, Limit, ListenerKey, Listeners, Mark, Opening,
-    Pace, QuotaKey, Reset, Unread, Verdict, judge,
+    Answer, Answers, Count, DropReason, Ends, HANDSHAKE, Handshakes, Limit, ListenerKey, Listeners, Mark,
+    Opening, Pace, Reset, Sources, Unread, Verdict, judge,
 };
 use frame::{Addresses, Frame, SYN};
 use proptest::{collection::vec, prelude::*};
@@ -16,25 +16,25 @@ mod frame;
 
 const NETNS: u64 = 7;
 
-/// Not an address of the host's.
+/// No socket listens there.
 const ELSEWHERE: [u8; 16] = [7; 16];
 
-/// Every address and port has a socket, by its wildcard, and all of them are full.
+/// Every address and port but one has a socket, and all of them are full.
 struct Full;
 
+static FULL: Limit = Limit::new(1, Some(0));
+
 impl Listeners for Full {
-    fn limit(&self, listener: &ListenerKey) -> Option<Limit> {
-        (*listener == listener.wildcard()).then(|| Limit::new(1, Some(0)))
+    fn limit(&self, listener: &ListenerKey) -> Option<&Limit> {
+        assert_eq!(listener.netns(), NETNS);
+        (listener.address() != ELSEWHERE).then_some(&FULL)
     }
 
-    fn open(&self, _: &QuotaKey) -> i64 {
+    fn open(&self, _: &Limit) -> i64 {
         0
     }
 
-    fn is_local(&self, host: &ListenerKey) -> bool {
-        assert_eq!((host.netns(), host.port()), (NETNS, 0));
-        host.address() != ELSEWHERE
-    }
+    fn sources(&self, _: &Limit) -> impl Sources {}
 }
 
 /// Handshakes with everybody have begun, or with nobody; a quota has become full lately, or not.
@@ -55,9 +55,9 @@ impl Handshakes for Begun {
 }
 
 fn refused(bytes: &[u8]) -> Option<Opening> {
-    match judge(&bytes, NETNS, &Full, &()) {
+    match judge(&bytes, NETNS, &Full, &(), &()) {
         Verdict::Refuse(refusal) => Some(refusal.opening),
-        Verdict::Pass | Verdict::PassUnread(_) => None,
+        Verdict::Pass | Verdict::PassUnread(_) | Verdict::ReadHeader => None,
     }
 }
 
@@ -145,7 +145,7 @@ proptest! {
     ) {
         let frame = Frame { flags: flags & !0x06 | 0x10, acknowledgement, ..frame };
         let asked = frame.bytes();
-        match judge(&asked.as_slice(), NETNS, &Full, &Begun { lately, open }) {
+        match judge(&asked.as_slice(), NETNS, &Full, &Begun { lately, open }, &()) {
             Verdict::Refuse(refusal) => {
                 prop_assert!(lately && open);
                 let answer = bytes(Reset::answering(&refusal.opening));
@@ -177,7 +177,7 @@ proptest! {
         let header = whole.len() - frame.payload.len() - frame.tcp_options.len();
         let cut = cut.index(header);
         prop_assert_eq!(refused(&whole[..cut]), None);
-        let verdict = judge(&&whole[..cut], NETNS, &Full, &());
+        let verdict = judge(&&whole[..cut], NETNS, &Full, &(), &());
         prop_assert_eq!(verdict, Verdict::PassUnread(Unread::Malformed));
     }
 
@@ -213,16 +213,34 @@ fn answers_keep_their_pace_and_may_burst() {
 }
 
 #[test]
-fn refusals_are_counted_by_what_became_of_them() {
+fn refusals_are_counted_by_reason_and_by_what_became_of_them() {
     let mut answers = Answers::default();
-    let reasons = [DropReason::OverConnectionLimit, DropReason::Unanswered, DropReason::Unanswered];
-    reasons.into_iter().for_each(|reason| answers.count(reason));
-    assert_eq!(answers.totals(), [(DropReason::OverConnectionLimit, 1), (DropReason::Unanswered, 2)]);
-    assert_ne!(DropReason::OverConnectionLimit.name(), DropReason::Unanswered.name());
+    let outcomes = [
+        (DropReason::OverConnectionLimit, Answer::Reset),
+        (DropReason::OverConnectionLimit, Answer::Missing),
+        (DropReason::SourceDenied, Answer::Silence),
+        (DropReason::OverListenerRate, Answer::Missing),
+    ];
+    outcomes.into_iter().for_each(|(reason, answer)| answers.count(reason, answer));
+    let totals: Vec<(DropReason, u64)> = answers.totals().filter(|(_, total)| *total > 0).collect();
+    let expected = [
+        (DropReason::OverConnectionLimit, 2),
+        (DropReason::SourceDenied, 1),
+        (DropReason::OverListenerRate, 1),
+    ];
+    assert_eq!(totals, expected);
+    assert_eq!(answers.unanswered(), 2);
+    let names: std::collections::BTreeSet<&str> =
+        DropReason::ALL.iter().map(|reason| reason.name()).collect();
+    assert_eq!(names.len(), DropReason::ALL.len());
+    let indices = DropReason::ALL.map(DropReason::index).into_iter().chain(Unread::ALL.map(Unread::index));
+    let indices: std::collections::BTreeSet<u32> = indices.chain([ebpf_common::EVICTED]).collect();
+    assert_eq!(indices.len(), DropReason::ALL.len() + Unread::ALL.len() + 1, "one counter each");
+    assert!(indices.iter().all(|index| *index < ebpf_common::REASONS));
 }
 
 #[test]
-fn what_is_for_another_host_is_for_no_wildcard() {
+fn what_is_for_another_host_is_for_no_socket_of_ours() {
     let Addresses::V6(sender, here) = Frame::v6().addresses else { panic!("it is IPv6") };
     let to = |receiver| refused(&Frame { addresses: Addresses::V6(sender, receiver), ..Frame::v6() }.bytes());
     assert_eq!(to(ELSEWHERE), None);
@@ -260,9 +278,9 @@ fn a_limit_is_reached_by_counting_and_not_by_a_count_below_zero() {
 
 #[test]
 fn a_connection_is_taken_off_once() {
-    let mut mark = Mark::counted(QuotaKey::new(NETNS, 5), 9);
+    let mut mark = Mark::counted(5, 9);
     assert!(!mark.is_fresh());
-    assert_eq!((mark.quota().id(), mark.epoch()), (5, 9));
+    assert_eq!((mark.slot(), mark.epoch()), (5, 9));
     assert_eq!([mark.take_off(), mark.take_off(), mark.take_off()], [true, false, false]);
     assert!(!mark.is_fresh(), "it is not counted again");
     assert_eq!((Count::new(9).open(), Count::new(9).epoch()), (0, 9));

@@ -7,17 +7,23 @@
 use std::{
     error::Error,
     net::{Ipv4Addr, Ipv6Addr},
+    os::fd::{AsFd, AsRawFd},
     path::PathBuf,
 };
 
 use aya::{
     Ebpf, EbpfLoader, Pod,
-    maps::{Array, HashMap, PerCpuHashMap, PerCpuValues},
+    maps::{Array, HashMap, LpmTrie, PerCpuHashMap, PerCpuValues, lpm_trie::Key as NetworkOf},
     programs::{SchedClassifier, TestRun, TestRunOptions, Xdp},
     util::nr_cpus,
 };
-use ebpf_common::{Limit, ListenerKey, QuotaKey, Refused, names};
+use ebpf_common::{
+    Limit, ListenerKey, NetworkKey, Networks, Policy, QuotaKey, Rate, Refused, SourceKey, names,
+};
 use nix::time::{ClockId, clock_gettime};
+
+#[path = "bench_bpf/counting.rs"]
+mod counting;
 
 /// Runs of which the best counts.
 const ROUNDS: u32 = 25;
@@ -25,6 +31,9 @@ const ROUNDS: u32 = 25;
 const REPEAT: u32 = 100_000;
 /// Runs of one packet each, of which the best counts.
 const SINGLE: u32 = 20_000;
+
+/// Room for sources, as the appliance makes it where a policy counts them.
+const SOURCES: u32 = 1_000_000;
 
 #[repr(transparent)]
 #[derive(Clone, Copy)]
@@ -37,6 +46,8 @@ unsafe impl<T: Copy + 'static> Pod for Plain<T> {}
 const V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 100);
 /// As [`V4`].
 const V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x100);
+/// The sender, IPv6.
+const SENDER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 const PORT: u16 = 8080;
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
@@ -44,13 +55,18 @@ const ACK: u8 = 0x10;
 fn main() -> Result<(), Box<dyn Error>> {
     let directory = std::env::var_os("GATEWAY_BPF_DIR")
         .map_or_else(|| PathBuf::from("target/release/bpf"), PathBuf::from);
-    let mut ebpf = EbpfLoader::new().load_file(directory.join("gateway.bpf.o"))?;
+    let mut loader = EbpfLoader::new();
+    loader.override_global(names::HEADERS, &1_u64, true);
+    loader.map_max_entries(names::SOURCES, SOURCES).map_max_entries(names::BUCKETS, SOURCES / 2);
+    let mut ebpf = loader.load_file(directory.join("gateway.bpf.o"))?;
     for name in [names::BARE_DROP, names::XDP_FRAGS, names::VETH_FRAGS] {
         let program: &mut Xdp = ebpf.program_mut(name).ok_or(name)?.try_into()?;
         program.load()?;
     }
     let program: &mut SchedClassifier = ebpf.program_mut(names::TC).ok_or(names::TC)?.try_into()?;
     program.load()?;
+    let memory = memory(&ebpf, names::SOURCES)? + memory(&ebpf, names::BUCKETS)?;
+    println!("Room for {SOURCES} sources takes {:.1} MB of the kernel's memory.\n", memory as f64 / 1e6);
     println!("| packet | XDP | TC |");
     println!("| --- | --- | --- |");
     let syn = v4(SYN, PORT);
@@ -66,20 +82,39 @@ fn main() -> Result<(), Box<dyn Error>> {
     row(&ebpf, "TCP data, IPv4", &v4(ACK, PORT))?;
     row(&ebpf, "TCP data, IPv6", &v6(ACK, PORT, 0))?;
     row(&ebpf, "SYN to a port of nobody's, IPv4", &v4(SYN, 22))?;
-    listen(&mut ebpf, Some(10), 0)?;
+    listen(&mut ebpf, Some(10), 0, Policy::NONE)?;
     row(&ebpf, "SYN below the limit, IPv4", &syn)?;
     row(&ebpf, "SYN below the limit, IPv6", &v6(SYN, PORT, 0))?;
     row(&ebpf, "SYN below the limit, IPv6 behind 4 extension headers", &v6(SYN, PORT, 4))?;
-    listen(&mut ebpf, Some(10), 10)?;
+    police(&mut ebpf)?;
+    listen(&mut ebpf, Some(10), 0, checked())?;
+    row(&ebpf, "SYN that every check of a policy lets pass, IPv4", &syn)?;
+    row(&ebpf, "SYN that every check of a policy lets pass, IPv6", &v6(SYN, PORT, 0))?;
+    for (what, policy) in alone() {
+        listen(&mut ebpf, None, 0, policy)?;
+        row(&ebpf, &format!("SYN that a policy of {what} alone lets pass, IPv4"), &syn)?;
+    }
+    let refusing = [
+        ("deny list", Policy::of(1).with_networks(DENIED, false)),
+        ("source limit", Policy::of(2).with_source_limit(1)),
+        ("source rate", Policy::of(2).with_rates(Rate::new(1 << 50, 1), Rate::NONE)),
+    ];
+    for (by, policy) in refusing {
+        listen(&mut ebpf, None, 0, policy.dropping())?;
+        row(&ebpf, &format!("SYN refused by the {by}, dropped, IPv4"), &syn)?;
+    }
     fill(&mut ebpf)?;
-    row(&ebpf, "TCP data while a limit is reached, looked up, IPv4", &v4(ACK, PORT))?;
-    row(&ebpf, "TCP data while a limit is reached, looked up, IPv6", &v6(ACK, PORT, 0))?;
+    listen(&mut ebpf, Some(10), 9, Policy::NONE)?;
+    row(&ebpf, "TCP data while some limit is reached, of a listener that has room, IPv4", &v4(ACK, PORT))?;
+    listen(&mut ebpf, Some(10), 10, Policy::NONE)?;
+    row(&ebpf, "TCP data of a listener whose limit is reached, looked up, IPv4", &v4(ACK, PORT))?;
+    row(&ebpf, "TCP data of a listener whose limit is reached, looked up, IPv6", &v6(ACK, PORT, 0))?;
     println!("| a bare XDP_DROP, one by one | {} | - |", best_single(&ebpf, names::BARE_DROP, &syn)?);
     for (family, syn) in [("IPv4", &syn), ("IPv6", &v6(SYN, PORT, 0))] {
         let (xdp, tc) = (best_single(&ebpf, names::XDP_FRAGS, syn)?, best_single(&ebpf, names::TC, syn)?);
         println!("| SYN at the limit, {family}: answered, one by one | {xdp} | {tc} |");
     }
-    Ok(())
+    counting::print(&mut ebpf, |ebpf, key, policy| listen_at(ebpf, &[key], None, 0, policy))
 }
 
 /// Nanoseconds per packet of the best of many runs.
@@ -107,6 +142,14 @@ fn run(ebpf: &Ebpf, name: &str, packet: &[u8], repeat: u32) -> Result<u128, Box<
     Ok(result.duration.as_nanos())
 }
 
+/// Bytes of the kernel's memory that a table of sources takes, as the kernel accounts for it.
+fn memory(ebpf: &Ebpf, name: &'static str) -> Result<u64, Box<dyn Error>> {
+    let Some(aya::maps::Map::LruHashMap(map)) = ebpf.map(name) else { return Err(name.into()) };
+    let told = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", map.fd().as_fd().as_raw_fd()))?;
+    let bytes = told.lines().find_map(|line| line.strip_prefix("memlock:")).ok_or(name)?;
+    Ok(bytes.trim().parse()?)
+}
+
 /// A quota has become full just now, as the programs are told.
 fn fill(ebpf: &mut Ebpf) -> Result<(), Box<dyn Error>> {
     let mut filled: Array<_, u64> = map(ebpf, names::FILLED)?.try_into()?;
@@ -115,22 +158,86 @@ fn fill(ebpf: &mut Ebpf) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The wildcards of both families, which count together.
-fn listen(ebpf: &mut Ebpf, most: Option<u64>, open: i64) -> Result<(), Box<dyn Error>> {
+/// A set of networks that the sender is denied by, and one that knows 10,000 others.
+const DENIED: u64 = 1;
+const OTHERS: u64 = 2;
+
+/// Asks everything, and has room.
+fn checked() -> Policy {
+    let endless = Rate::new(1, u32::MAX);
+    Policy::of(1)
+        .with_networks(OTHERS, true)
+        .with_source_limit(10)
+        .with_prefix_limit(100, 24, 64)
+        .with_rates(endless, endless)
+}
+
+/// Each check for itself, with room.
+fn alone() -> [(&'static str, Policy); 5] {
+    let (policy, endless) = (Policy::of(1), Rate::new(1, u32::MAX));
+    [
+        ("networks", policy.with_networks(OTHERS, true)),
+        ("a source limit", policy.with_source_limit(10)),
+        ("a prefix limit", policy.with_prefix_limit(100, 24, 64)),
+        ("a source rate", policy.with_rates(endless, Rate::NONE)),
+        ("a listener rate", policy.with_rates(Rate::NONE, endless)),
+    ]
+}
+
+/// Networks and sources for the policies.
+fn police(ebpf: &mut Ebpf) -> Result<(), Box<dyn Error>> {
+    let senders = [(Ipv4Addr::new(198, 51, 100, 1).to_ipv6_mapped().octets(), 120), (SENDER6.octets(), 64)];
+    let mut networks: LpmTrie<_, Plain<NetworkKey>, u32> = map(ebpf, names::NETWORKS)?.try_into()?;
+    let mut say = |set: u64, address: [u8; 16], bits: u32, says: u32| {
+        let key = Plain(NetworkKey::of_network(set, address));
+        networks.insert(&NetworkOf::new(NetworkKey::SET_BITS + bits, key), says, 0)
+    };
+    for (address, bits) in senders {
+        say(DENIED, address, bits, Networks::DENY)?;
+        say(OTHERS, address, bits, Networks::ALLOW)?;
+    }
+    for number in 0..10_000u32 {
+        let address = Ipv4Addr::from(0x0a00_0000 + number * 256).to_ipv6_mapped().octets();
+        say(OTHERS, address, 120, Networks::DENY)?;
+    }
+    let mut sources: HashMap<_, Plain<SourceKey>, [i64; 3]> = map(ebpf, names::SOURCES)?.try_into()?;
+    for owner in [1, 2] {
+        for (address, bits) in senders {
+            sources.insert(Plain(SourceKey::new(owner, address, 128)), [1, 1, 0], 0)?;
+            sources.insert(Plain(SourceKey::new(owner, address, bits as u8)), [1, 1, 0], 0)?;
+        }
+    }
+    let mut buckets: HashMap<_, Plain<SourceKey>, i64> = map(ebpf, names::BUCKETS)?.try_into()?;
+    buckets.insert(Plain(SourceKey::new(2, senders[0].0, 128)), i64::MAX / 2, 0)?;
+    Ok(())
+}
+
+/// The addresses of both families, which count together.
+fn listen(ebpf: &mut Ebpf, most: Option<u64>, open: i64, policy: Policy) -> Result<(), Box<dyn Error>> {
+    let keys = [V4.to_ipv6_mapped(), V6].map(|address| ListenerKey::new(0, address.octets(), PORT));
+    listen_at(ebpf, &keys, most, open, policy)
+}
+
+fn listen_at(
+    ebpf: &mut Ebpf,
+    keys: &[ListenerKey],
+    most: Option<u64>,
+    open: i64,
+    policy: Policy,
+) -> Result<(), Box<dyn Error>> {
     let quota = Plain(QuotaKey::new(0, 1));
-    let mut counts: HashMap<_, Plain<QuotaKey>, [i64; 2]> = map(ebpf, names::COUNTS)?.try_into()?;
-    counts.insert(quota, [open, 1], 0)?;
+    let mut counts: Array<_, [i64; 3]> = map(ebpf, names::COUNTS)?.try_into()?;
+    counts.set(1, [open, 1, 0], 0)?;
     let mut refused: PerCpuHashMap<_, Plain<QuotaKey>, Plain<Refused>> =
         map(ebpf, names::REFUSED)?.try_into()?;
     let processors = nr_cpus().map_err(|(_, error)| error)?;
     refused.insert(quota, PerCpuValues::try_from(vec![Plain(Refused::default()); processors])?, 0)?;
+    let mut ports: Array<_, u32> = map(ebpf, names::PORTS)?.try_into()?;
+    keys.iter().try_for_each(|key| ports.set(key.port().into(), 1, 0))?;
     let mut limits: HashMap<_, Plain<ListenerKey>, Plain<Limit>> = map(ebpf, names::LIMITS)?.try_into()?;
-    for address in [Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(), Ipv6Addr::UNSPECIFIED] {
-        limits.insert(Plain(ListenerKey::new(0, address.octets(), PORT)), Plain(Limit::new(1, most)), 0)?;
-    }
-    let mut local: HashMap<_, Plain<ListenerKey>, u32> = map(ebpf, names::LOCAL)?.try_into()?;
-    for address in [V4.to_ipv6_mapped(), V6] {
-        local.insert(Plain(ListenerKey::new(0, address.octets(), 0)), 1, 0)?;
+    let limit = Plain(Limit::new(1, most).with_policy(policy).with_slot(1));
+    for key in keys {
+        limits.insert(Plain(*key), limit, 0)?;
     }
     Ok(())
 }
@@ -157,7 +264,7 @@ fn v6(flags: u8, port: u16, extensions: u8) -> Vec<u8> {
     let next = |left: u8| if left > 0 { DESTINATION } else { 6 };
     let mut frame = STATIONS.to_vec();
     frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 40 + 8 * extensions, next(extensions), 64]);
-    frame.extend([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+    frame.extend(SENDER6.octets());
     frame.extend(V6.octets());
     for left in (0..extensions).rev() {
         frame.extend([next(left), 0, 1, 4, 0, 0, 0, 0]);

@@ -1,13 +1,17 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use aya::maps::{HashMap, MapData, PerCpuArray, PerCpuHashMap};
-use ebpf_common::{QuotaKey, Unread, names};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuHashMap};
+use ebpf_common::{Answers, EVICTED, QuotaKey, Unread, names};
 
 use crate::{
     Error, Tier,
-    limits::{QuotaId, failed, pinned},
+    limits::QuotaId,
     pins::Pins,
     row::{CountRow, Quota, RefusedRow},
+    rows::{failed, pinned},
 };
 
 /// What the programs count, for whoever shows it. Handles of their own, to be read from any thread; they stay
@@ -17,7 +21,10 @@ pub struct Counters(Arc<Maps>);
 
 struct Maps {
     netns: u64,
-    counts: HashMap<MapData, Quota, CountRow>,
+    /// Open connections that another layout's programs count.
+    carried: Mutex<BTreeMap<QuotaId, u64>>,
+    counts: Array<MapData, CountRow>,
+    slots: HashMap<MapData, u32, Quota>,
     refused: PerCpuHashMap<MapData, Quota, RefusedRow>,
     reasons: PerCpuArray<MapData, u64>,
 }
@@ -29,8 +36,7 @@ pub struct Refusals {
     pub quota: QuotaId,
     /// `xdp` or `tc`.
     pub tier: &'static str,
-    /// `over_connection_limit`: answered with a reset. `unanswered`: dropped for the same reason, since there were
-    /// too many to answer.
+    /// As the metric names it: `over_connection_limit`, `source_denied`, and so on.
     pub reason: &'static str,
     /// How many segments.
     pub total: u64,
@@ -41,21 +47,32 @@ impl Counters {
     pub(crate) fn open(pins: &Pins, netns: u64) -> Result<Self, Error> {
         Ok(Self(Arc::new(Maps {
             netns,
+            carried: Mutex::default(),
             counts: pinned(pins, names::COUNTS)?.try_into().map_err(failed("open", names::COUNTS))?,
+            slots: pinned(pins, names::SLOTS)?.try_into().map_err(failed("open", names::SLOTS))?,
             refused: pinned(pins, names::REFUSED)?.try_into().map_err(failed("open", names::REFUSED))?,
             reasons: pinned(pins, names::REASONS)?.try_into().map_err(failed("open", names::REASONS))?,
         })))
     }
 
-    /// Refusals of every quota of this network namespace, by tier; none where there were none.
+    /// Refusals of every quota of this network namespace, by tier and reason; none where there were none.
     pub fn refused(&self) -> Vec<Refusals> {
+        self.totals(|answers| answers.totals().map(|(reason, total)| (reason.name(), total)).collect())
+    }
+
+    /// Those of them whose senders got no answer though they should have had one: there were too many to answer.
+    pub fn unanswered(&self) -> Vec<Refusals> {
+        self.totals(|answers| vec![("unanswered", answers.unanswered())])
+    }
+
+    fn totals(&self, totals_of: impl Fn(&Answers) -> Vec<(&'static str, u64)>) -> Vec<Refusals> {
         let rows = self.0.refused.iter().flatten().filter(|(key, _)| key.0.netns() == self.0.netns);
         rows.flat_map(|(key, processors)| {
             let mut totals = BTreeMap::new();
             for row in processors.iter() {
                 for (tier, answers) in [Tier::XdpNative, Tier::Tcx].into_iter().zip(row.0.tiers()) {
-                    for (reason, total) in answers.totals() {
-                        let sum: &mut u64 = totals.entry((tier.label(), reason.name())).or_default();
+                    for (reason, total) in totals_of(&answers) {
+                        let sum: &mut u64 = totals.entry((tier.label(), reason)).or_default();
                         *sum = sum.wrapping_add(total);
                     }
                 }
@@ -69,23 +86,45 @@ impl Counters {
 
     /// Open connections of every quota of this network namespace.
     pub fn open_connections(&self) -> Vec<(QuotaId, u64)> {
-        let rows = self.0.counts.iter().flatten().filter(|(key, _)| key.0.netns() == self.0.netns);
-        rows.map(|(key, row)| (QuotaId(key.0.id()), row.0.open().max(0).unsigned_abs())).collect()
+        let slots = self.0.slots.iter().flatten().filter(|(_, key)| key.0.netns() == self.0.netns);
+        slots.map(|(slot, key)| self.open_with_carried(QuotaId(key.0.id()), slot)).collect()
     }
 
     /// Open connections of one quota; `None`: nobody counts them.
     pub fn open_of(&self, quota: QuotaId) -> Option<u64> {
-        let row = self.0.counts.get(&Quota(QuotaKey::new(self.0.netns, quota.0)), 0).ok()?;
-        Some(row.0.open().max(0).unsigned_abs())
+        let wanted = QuotaKey::new(self.0.netns, quota.0);
+        let (slot, _) = self.0.slots.iter().flatten().find(|(_, key)| key.0 == wanted)?;
+        Some(self.open_with_carried(quota, slot).1)
+    }
+
+    fn open_with_carried(&self, quota: QuotaId, slot: u32) -> (QuotaId, u64) {
+        let open = self.0.counts.get(&slot, 0).map_or(0, |row| row.0.open().max(0).unsigned_abs());
+        (quota, open + self.carried(quota))
+    }
+
+    /// From now on so many more are open than the maps say.
+    pub(crate) fn carry(&self, open: &BTreeMap<QuotaId, u64>) {
+        self.0.carried.lock().unwrap_or_else(PoisonError::into_inner).clone_from(open);
+    }
+
+    fn carried(&self, quota: QuotaId) -> u64 {
+        let carried = self.0.carried.lock().unwrap_or_else(PoisonError::into_inner);
+        carried.get(&quota).copied().unwrap_or(0)
     }
 
     /// Frames that were let through unjudged, by reason: `fragment`, `malformed`, `too_deep`.
     pub fn unread(&self) -> Vec<(&'static str, u64)> {
-        let total = |index: u32| {
-            let processors = self.0.reasons.get(&index, 0).ok()?;
-            Some(processors.iter().copied().fold(0, u64::wrapping_add))
-        };
-        Unread::ALL.iter().map(|unread| (unread.name(), total(unread.index()).unwrap_or(0))).collect()
+        Unread::ALL.iter().map(|unread| (unread.name(), self.reason(unread.index()))).collect()
+    }
+
+    /// Connections that ended when the count of their source or network had made room for another one's.
+    pub fn evicted(&self) -> u64 {
+        self.reason(EVICTED)
+    }
+
+    fn reason(&self, index: u32) -> u64 {
+        let processors = self.0.reasons.get(&index, 0);
+        processors.map_or(0, |processors| processors.iter().copied().fold(0, u64::wrapping_add))
     }
 }
 

@@ -2,9 +2,14 @@ use std::{fs::File, path::Path};
 
 use aya::programs::{CgroupAttachMode, SockOps, links::FdLink};
 
-use crate::{Error, cgroup, error::Cause, pins::Pins};
+use crate::{
+    Error, cgroup,
+    error::Cause,
+    pins::{self, Pins},
+};
 
-const PIN: &str = "counting";
+/// The pin of the link.
+pub(crate) const PIN: &str = "counting";
 
 /// A pin that is about to take the other's place.
 const NEXT: &str = "counting_next";
@@ -18,6 +23,11 @@ pub(crate) fn attach(program: &mut SockOps, pins: &Pins) -> Result<(), Error> {
     pins.remove(NEXT)?;
     link.pin(pins.path(NEXT)).map_err(|error| failed(error.into()))?;
     pins.rename(NEXT, PIN)
+}
+
+/// True: the link is there.
+pub(crate) fn is_pinned(pins: &Pins) -> bool {
+    pins::exists(&pins.path(PIN))
 }
 
 fn link(program: &mut SockOps, root: &Path) -> Result<FdLink, Cause> {

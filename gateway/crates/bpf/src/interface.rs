@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, fmt, io, net::IpAddr};
+use std::{collections::BTreeSet, fmt, net::IpAddr};
 
 use aya::{
     Ebpf,
@@ -7,14 +7,18 @@ use aya::{
         links::{FdLink, PinnedLink},
         tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle},
     },
-    sys::SyscallError,
 };
 use ebpf_common::names;
-use nix::{ifaddrs::getifaddrs, libc, net::if_::InterfaceFlags, net::if_::if_nametoindex};
+use nix::{
+    ifaddrs::getifaddrs,
+    libc,
+    net::if_::InterfaceFlags,
+    net::if_::{if_indextoname, if_nametoindex},
+};
 
 use crate::{
     Error, driver,
-    error::Cause,
+    error::{Cause, brief, code},
     pins::{self, Pins},
 };
 
@@ -63,6 +67,18 @@ impl Tier {
     }
 }
 
+impl Tier {
+    /// That it does not work, as the metrics' label `reason` has it.
+    const fn lack(self) -> &'static str {
+        match self {
+            Self::XdpNative => "no_native_xdp",
+            Self::XdpGeneric => "no_generic_xdp",
+            Self::Tcx => "no_tcx",
+            Self::Clsact => "no_clsact",
+        }
+    }
+}
+
 impl fmt::Display for Tier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -85,6 +101,8 @@ pub(crate) struct Attached {
     pub(crate) passed_over: Vec<String>,
     /// True: one before it may work once somebody else's program is gone.
     pub(crate) is_second: bool,
+    /// What is less than it could be, in a word each.
+    pub(crate) lacks: Vec<&'static str>,
     held: Held,
 }
 
@@ -111,7 +129,7 @@ impl Attached {
     ) -> Result<Self, Error> {
         let index = index(name).ok_or_else(|| Error::NoInterface { name: name.to_owned() })?;
         let mut site = Site { programs, pins, netns, name, index };
-        let (mut tried, mut is_second) = (Vec::new(), false);
+        let (mut tried, mut lacks, mut is_second) = (Vec::new(), Vec::new(), false);
         for hook in &interfaces.hooks {
             let tiers: &[Tier] = match hook {
                 Hook::Xdp if is_loopback(name) => {
@@ -126,19 +144,28 @@ impl Attached {
             for tier in tiers {
                 match site.attach(*tier) {
                     Ok(held) => {
-                        return Ok(Self { tier: *tier, index, passed_over: tried, is_second, held });
+                        return Ok(Self { tier: *tier, index, passed_over: tried, is_second, lacks, held });
                     }
                     Err(error) if is_occupied(*tier, &*error) => {
                         is_second = true;
+                        lacks.push("foreign_xdp");
                         tried.push(format!("{tier}: {OCCUPIED}, see `ip link show dev {name}`"));
                         // Nor in the other mode: one interface has one.
                         break;
                     }
-                    Err(error) => tried.push(format!("{tier}: {}", brief(&error.to_string()))),
+                    Err(error) => {
+                        lacks.push(tier.lack());
+                        tried.push(format!("{tier}: {}", brief(&*error)));
+                    }
                 }
             }
         }
         Err(Error::Interface { name: name.to_owned(), tried })
+    }
+
+    /// Ends it, so that the hook is free.
+    pub(crate) fn let_go(&self, pins: &Pins) -> Result<(), Error> {
+        self.pin().map_or(Ok(()), |pin| pins.remove_link(pin))
     }
 
     /// The pin that holds it.
@@ -157,27 +184,8 @@ const OCCUPIED: &str = "somebody else's XDP program is there, and is left alone"
 /// True: another program is where ours was to be. An interface has one XDP program, and a link never takes the place
 /// of one that is there (`dev_xdp_attach` in `net/core/dev.c`).
 fn is_occupied(tier: Tier, error: &(dyn std::error::Error + 'static)) -> bool {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let mut codes = causes.filter_map(|error| {
-        let code = |error: &io::Error| error.raw_os_error();
-        error.downcast_ref::<io::Error>().and_then(code).or_else(|| match error.downcast_ref() {
-            Some(ProgramError::SyscallError(SyscallError { io_error, .. })) => code(io_error),
-            _ => None,
-        })
-    });
+    let mut codes = std::iter::successors(Some(error), |error| error.source()).filter_map(code);
     tier.label() == Tier::XdpNative.label() && codes.any(|code| code == libc::EBUSY || code == libc::EEXIST)
-}
-
-/// Without the middle of the verifier's log, which may be thousands of lines.
-fn brief(error: &str) -> String {
-    let mut lines = error.lines();
-    let first: String = lines.next().unwrap_or_default().chars().take(200).collect();
-    let last: Vec<&str> = lines.clone().rev().filter(|line| !line.is_empty()).take(5).collect();
-    if lines.next().is_none() {
-        first
-    } else {
-        format!("{first} ... {}", last.into_iter().rev().collect::<Vec<_>>().join(" | "))
-    }
 }
 
 /// Begins the name of every pin of an interface.
@@ -217,7 +225,7 @@ impl Site<'_> {
             drop(program.take_link(id)?);
             return Ok(Held::Pin(pin));
         }
-        self.pins.remove(&pin)?;
+        self.pins.remove_link(&pin)?;
         let id = program.attach_to_if_index(self.index, mode)?;
         let link: FdLink = program.take_link(id)?.try_into()?;
         link.pin(self.pins.path(&pin))?;
@@ -233,7 +241,7 @@ impl Site<'_> {
             drop(program.take_link(id)?);
             return Ok(Held::Pin(pin));
         }
-        self.pins.remove(&pin)?;
+        self.pins.remove_link(&pin)?;
         let order = TcAttachOptions::TcxOrder(LinkOrder::default());
         let id = program.attach_with_options(self.name, TcAttachType::Ingress, order)?;
         let link: FdLink = program.take_link(id)?.try_into()?;
@@ -297,6 +305,11 @@ pub(crate) fn index(name: &str) -> Option<u32> {
     if_nametoindex(name).ok()
 }
 
+/// The name of the interface of that index; `None`: there is none.
+pub(crate) fn name_of(index: u32) -> Option<String> {
+    if_indextoname(index).ok()?.into_string().ok()
+}
+
 fn is_loopback(name: &str) -> bool {
     let Ok(mut addresses) = getifaddrs() else { return name == "lo" };
     addresses.any(|entry| entry.interface_name == name && entry.flags.contains(InterfaceFlags::IFF_LOOPBACK))
@@ -316,7 +329,7 @@ pub(crate) fn addresses() -> BTreeSet<IpAddr> {
 pub(crate) fn remove_others<'a>(pins: &Pins, keep: impl Iterator<Item = &'a Attached>) -> Result<(), Error> {
     let keep: Vec<&str> = keep.filter_map(Attached::pin).collect();
     let others = pins.names(PIN_PREFIX).into_iter().filter(|name| !keep.contains(&name.as_str()));
-    others.into_iter().try_for_each(|name| pins.remove(&name))
+    others.into_iter().try_for_each(|name| pins.remove_link(&name))
 }
 
 /// True if the pin is still there: somebody may have cleaned up by hand.

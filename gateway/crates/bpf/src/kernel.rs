@@ -7,11 +7,14 @@ use crate::{
     Error,
     counters::Counters,
     counting,
+    earlier::Earlier,
     interface::{self, Attached, Interfaces, Tier},
-    limits::{Limits, Rows},
+    limits::Limits,
     netns,
     object::Object,
     pins::Pins,
+    rows::Rows,
+    sources::Sources,
 };
 
 /// What the kernel half needs to know.
@@ -25,6 +28,12 @@ pub struct Options {
     pub interfaces: Interfaces,
     /// Most resets that a processor sends in a second; further segments are refused without an answer.
     pub resets_per_second: NonZeroU32,
+    /// Addresses and networks that connections can be counted by, over all policies; the kernel takes some 150 bytes for
+    /// each when the programs start, and the one that was seen last the longest ago makes room. `None`: none can, as long
+    /// as no policy asks for it.
+    pub sources: Option<NonZeroU32>,
+    /// Connections whose PROXY header may be read at a time; `None`: none is read.
+    pub headers: Option<NonZeroU32>,
 }
 
 /// The kernel half at work. Dropping it leaves everything pinned as it is, as a crash does; [`Kernel::detach`]
@@ -35,6 +44,9 @@ pub struct Kernel {
     netns: u64,
     rows: Rows,
     counters: Counters,
+    sources: Sources,
+    reads_headers: bool,
+    earlier: Earlier,
     wanted: Interfaces,
     attached: BTreeMap<String, Result<Attached, Error>>,
 }
@@ -51,19 +63,73 @@ impl Kernel {
         loader.override_global(names::NETNS, &netns, true);
         let interval = 1_000_000_000 / u64::from(options.resets_per_second.get());
         loader.override_global(names::RESET_INTERVAL, &interval, true);
+        loader.override_global(names::HEADERS, headers_constant(options.headers), true);
+        let rooms = [
+            (names::SOURCES, options.sources),
+            (names::BUCKETS, options.sources.map(half)),
+            (names::AWAITED, options.headers),
+            (names::SAID, options.headers),
+        ];
+        for (name, room) in rooms {
+            let room = room.map_or(1, NonZeroU32::get);
+            // What an earlier process has left is as good if it is as large, and knows who is connected.
+            if pins.room(name).is_some_and(|left| left < room) {
+                pins.remove(name)?;
+            }
+            loader.map_max_entries(name, room);
+        }
         let paths: Vec<_> = pins.maps().map(|(name, ..)| (name, pins.path(name))).collect();
         for (name, path) in &paths {
             loader.map_pin_path(name, path.as_path());
         }
-        let mut programs = loader.load(&object.bytes).map_err(load_error)?;
+        let programs = loader.load(&object.bytes).map_err(load_error)?;
         let rows = Rows::open(&pins, netns)?;
         let counters = Counters::open(&pins, netns)?;
-        pins.remove_other_versions();
-        counting::attach(counting_program(&mut programs)?, &pins)?;
-        let wanted = Interfaces::default();
-        let mut kernel = Self { programs, pins, netns, rows, counters, wanted, attached: BTreeMap::new() };
-        kernel.attach(&options.interfaces)?;
+        let sources = Sources::open(&pins, netns)?;
+        let earlier = Earlier::find(&pins, netns);
+        let mut kernel = Self {
+            programs,
+            pins,
+            netns,
+            rows,
+            counters,
+            sources,
+            reads_headers: options.headers.is_some(),
+            earlier,
+            wanted: Interfaces::default(),
+            attached: BTreeMap::new(),
+        };
+        kernel.take_over(&options.interfaces)?;
         Ok(kernel)
+    }
+
+    /// What another layout's programs enforce and count goes over without a gap: the new ones know the same limits
+    /// before they take their places, and what the others go on to count is taken off those. For an instant both count
+    /// who comes, which is too strict and never too lax.
+    fn take_over(&mut self, interfaces: &Interfaces) -> Result<(), Error> {
+        if !self.earlier.is_empty() {
+            self.rows.know(&interface::addresses())?;
+            self.carry()?;
+            self.rows.tighten(&self.earlier.limits())?;
+            self.earlier.hand_over_links(&self.pins);
+        }
+        counting::attach(counting_program(&mut self.programs)?, &self.pins)?;
+        self.attach(interfaces)?;
+        self.earlier.close();
+        self.carry()
+    }
+
+    /// Takes from the limits what another layout's programs still count. To be called again and again as long as
+    /// [`Kernel::carries`] says so.
+    pub fn carry(&mut self) -> Result<(), Error> {
+        let open = self.earlier.open();
+        self.counters.carry(&open);
+        self.rows.carry(open)
+    }
+
+    /// True: connections are open that another layout's programs count.
+    pub fn carries(&self) -> bool {
+        !self.earlier.is_empty()
     }
 
     /// Attaches to the interfaces that are named and not attached to yet, as after a change of the configuration,
@@ -72,6 +138,15 @@ impl Kernel {
     pub fn attach(&mut self, interfaces: &Interfaces) -> Result<(), Error> {
         self.rows.know(&interface::addresses())?;
         let mut before = std::mem::take(&mut self.attached);
+        // First what is let go of: a bond takes no program while one of its ports has one. An interface that has
+        // another name now keeps what it has.
+        let named: Vec<u32> = interfaces.names.iter().filter_map(|name| interface::index(name)).collect();
+        let is_gone = |attached: &Attached| !named.contains(&attached.index);
+        before
+            .values()
+            .flatten()
+            .filter(|attached| is_gone(attached))
+            .try_for_each(|gone| gone.let_go(&self.pins))?;
         let same_hooks =
             self.wanted.hooks == interfaces.hooks && self.wanted.generic_xdp == interfaces.generic_xdp;
         for name in &interfaces.names {
@@ -90,6 +165,11 @@ impl Kernel {
         interface::remove_others(&self.pins, self.attached.values().flatten())
     }
 
+    /// False: somebody has removed what counts connections, so that counts are not to be believed any more.
+    pub fn is_counting(&self) -> bool {
+        counting::is_pinned(&self.pins)
+    }
+
     /// What enforces limits on each named interface, or why nothing does.
     pub fn tiers(&self) -> impl Iterator<Item = (&str, Result<Tier, &Error>)> {
         self.attached
@@ -106,6 +186,20 @@ impl Kernel {
         }
     }
 
+    /// Where less works than could, in a word as metrics have it: by interface, or, with an empty name, everywhere. A
+    /// loopback that has no XDP lacks nothing.
+    pub fn lacks(&self) -> Vec<(String, &'static str)> {
+        let lacks = self.attached.iter().flat_map(|(name, attached)| {
+            let lacks = match attached {
+                Ok(attached) => attached.lacks.clone(),
+                Err(error) => vec![error.reason()],
+            };
+            lacks.into_iter().map(|lack| (name.clone(), lack))
+        });
+        let carries = self.carries().then(|| (String::new(), "earlier_layout"));
+        lacks.chain(carries).collect()
+    }
+
     /// Before a configuration is published, and before its new sockets listen: adds rows, lowers limits.
     pub fn tighten(&mut self, limits: &Limits) -> Result<(), Error> {
         self.rows.tighten(limits)
@@ -114,6 +208,21 @@ impl Kernel {
     /// After a configuration is published: raises limits, removes rows.
     pub fn loosen(&mut self, limits: &Limits) -> Result<(), Error> {
         self.rows.loosen(limits)
+    }
+
+    /// True: connections can be counted by source and network.
+    pub fn tracks_sources(&self) -> bool {
+        self.pins.room(names::SOURCES).is_some_and(|room| room > 1)
+    }
+
+    /// True: PROXY headers are read.
+    pub fn reads_headers(&self) -> bool {
+        self.reads_headers
+    }
+
+    /// Who is really calling.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
     }
 
     /// What the programs count.
@@ -134,6 +243,12 @@ impl Kernel {
         drop(programs);
     }
 
+    /// Leaves everything to another process that has taken it over: what is pinned, and filters that are not.
+    pub fn leave(self) {
+        // A filter of clsact would go with its link, and is the other's by now: it has the same handle.
+        std::mem::forget(self.attached);
+    }
+
     fn is_in_place(&self, name: &str, attached: &Attached) -> bool {
         interface::index(name) == Some(attached.index) && interface::is_held(&self.pins, attached)
     }
@@ -146,6 +261,25 @@ impl std::fmt::Debug for Kernel {
             .field("attached", &self.attached)
             .finish_non_exhaustive()
     }
+}
+
+/// True: the running kernel is 5.18 or newer, from which on PROXY headers can be read in it.
+pub fn can_read_headers() -> bool {
+    let release = nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
+    let release = release.unwrap_or_default();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    let version: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    version >= (5, 18)
+}
+
+/// As the programs know whether headers are read.
+const fn headers_constant(headers: Option<NonZeroU32>) -> &'static u64 {
+    if headers.is_some() { &1 } else { &0 }
+}
+
+/// Buckets for new connections: they matter for as long as a bucket takes to fill.
+fn half(sources: NonZeroU32) -> NonZeroU32 {
+    NonZeroU32::new(sources.get() / 2).unwrap_or(sources)
 }
 
 fn counting_program(programs: &mut Ebpf) -> Result<&mut SockOps, Error> {

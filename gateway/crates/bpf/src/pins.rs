@@ -4,21 +4,34 @@ use std::{
 };
 
 use aya::maps::MapInfo;
-use ebpf_common::{ABI_VERSION, Count, Limit, ListenerKey, Mark, QuotaKey, Refused, names};
-use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+use ebpf_common::{
+    ABI_VERSION, Count, FlowKey, Limit, ListenerKey, Mark, NetworkKey, QuotaKey, Refused, Said, SourceCount,
+    SourceKey, SourceMark, names,
+};
+use nix::{
+    errno::Errno,
+    sys::statfs::{BPF_FS_MAGIC, statfs},
+};
 
-use crate::Error;
+use crate::{Error, call, counting, error::Cause, interface};
 
 /// Pinned maps with the sizes of key and value.
-const MAPS: [(&str, usize, usize); 7] = [
+const MAPS: [(&str, usize, usize); 14] = [
     (names::LIMITS, size_of::<ListenerKey>(), size_of::<Limit>()),
-    (names::LOCAL, size_of::<ListenerKey>(), size_of::<u32>()),
-    (names::COUNTS, size_of::<QuotaKey>(), size_of::<Count>()),
+    (names::NETWORKS, size_of::<u32>() + size_of::<NetworkKey>(), size_of::<u32>()),
+    (names::SOURCES, size_of::<SourceKey>(), size_of::<SourceCount>()),
+    (names::AWAITED, size_of::<FlowKey>(), size_of::<u32>()),
+    (names::SAID, size_of::<FlowKey>(), size_of::<Said>()),
+    (names::BUCKETS, size_of::<SourceKey>(), size_of::<u64>()),
+    (names::PORTS, size_of::<u32>(), size_of::<u32>()),
+    (names::COUNTS, size_of::<u32>(), size_of::<Count>()),
+    (names::SLOTS, size_of::<u32>(), size_of::<QuotaKey>()),
     (names::REFUSED, size_of::<QuotaKey>(), size_of::<Refused>()),
     (names::FILLED, size_of::<u32>(), size_of::<u64>()),
     (names::REASONS, size_of::<u32>(), size_of::<u64>()),
     // The storage's key is a socket's descriptor.
     (names::MARKS, size_of::<i32>(), size_of::<Mark>()),
+    (names::SOURCE_MARKS, size_of::<i32>(), size_of::<SourceMark>()),
 ];
 
 /// The directory of everything that outlives the process: `v<ABI>` in a BPF file system.
@@ -59,6 +72,50 @@ impl Pins {
         Ok(())
     }
 
+    /// Those of every version that are there. Fails where this process may not look.
+    pub(crate) fn all(base: &Path) -> Result<Vec<(u32, Self)>, Error> {
+        let unreadable = |source| Error::Unreadable { path: base.to_owned(), source };
+        match statfs(base) {
+            Ok(file_system) if file_system.filesystem_type() == BPF_FS_MAGIC => {}
+            Err(error) if error != Errno::ENOENT => return Err(unreadable(error.into())),
+            _ => return Err(Error::NotBpffs { path: base.to_owned() }),
+        }
+        fs::read_dir(base).map_err(|error| unreadable(error.into()))?;
+        let pins = |directory: PathBuf| {
+            let version = directory.file_name()?.to_str()?.strip_prefix('v')?.parse().ok()?;
+            Some((version, Self { base: base.to_owned(), directory }))
+        };
+        let mut all: Vec<(u32, Self)> = versions(base).filter_map(pins).collect();
+        all.sort_by_key(|(version, _)| *version);
+        Ok(all)
+    }
+
+    /// Names of all pins, sorted. Fails where this process may not look.
+    pub(crate) fn listed(&self) -> Result<Vec<String>, Error> {
+        fs::read_dir(&self.directory)
+            .map_err(|error| Error::Unreadable { path: self.directory.clone(), source: error.into() })?;
+        let mut names = entries(&self.directory);
+        names.sort();
+        Ok(names)
+    }
+
+    /// A pin cannot be looked at.
+    pub(crate) fn unreadable(&self, name: &str, source: Cause) -> Error {
+        Error::Unreadable { path: self.path(name), source }
+    }
+
+    /// Where the pins are.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Ends what is pinned here: links at once, and then all pins.
+    pub(crate) fn remove_directory(&self) -> Result<(), Error> {
+        end_links(&self.directory);
+        let removed = fs::remove_dir_all(&self.directory);
+        removed.map_err(|source| Error::Pins { path: self.directory.clone(), source })
+    }
+
     /// Each pinned map's name, and sizes of key and value.
     pub(crate) fn maps(&self) -> impl Iterator<Item = (&'static str, usize, usize)> {
         MAPS.into_iter()
@@ -67,6 +124,12 @@ impl Pins {
     /// A pin's path. Names have no dots: a BPF file system keeps those for itself.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
+    }
+
+    /// Most rows that a pinned map may have; `None`: there is no such pin.
+    pub(crate) fn room(&self, name: &str) -> Option<u32> {
+        let path = self.path(name);
+        exists(&path).then(|| MapInfo::from_pin(&path).map(|info| info.max_entries()).ok())?
     }
 
     /// Names of the pins that begin so.
@@ -83,23 +146,38 @@ impl Pins {
         }
     }
 
+    /// Removes a link's pin and ends the link, whoever else holds it.
+    pub(crate) fn remove_link(&self, name: &str) -> Result<(), Error> {
+        end_link(&self.path(name));
+        self.remove(name)
+    }
+
     /// Renames a pin, over one that is there.
     pub(crate) fn rename(&self, from: &str, to: &str) -> Result<(), Error> {
         let path = self.path(to);
         fs::rename(self.path(from), &path).map_err(|source| Error::Pins { path, source })
     }
 
-    /// Ends what other versions have left. Their programs hold hooks that have room for one.
-    pub(crate) fn remove_other_versions(&self) {
-        for directory in versions(&self.base).filter(|directory| *directory != self.directory) {
-            tracing::info!(directory = %directory.display(), "removing the pins of another version");
-            remove_directory(&directory);
+    /// The directories of other versions.
+    pub(crate) fn other_versions(&self) -> impl Iterator<Item = PathBuf> {
+        versions(&self.base).filter(|directory| *directory != self.directory)
+    }
+
+    /// Moves the links on interfaces here from another version's directory.
+    pub(crate) fn take_links(&self, directory: &Path) {
+        let names = entries(directory).into_iter().filter(|name| name.starts_with(interface::PIN_PREFIX));
+        for name in names {
+            let (from, to) = (directory.join(&name), self.path(&name));
+            // Its place is taken where an earlier take-over ended half-way.
+            if exists(&to) || fs::rename(&from, &to).is_err() {
+                end_link(&from);
+            }
         }
     }
 
-    /// Ends everything.
+    /// Ends everything, what other versions have left too.
     pub(crate) fn remove_all(self) {
-        remove_directory(&self.directory);
+        versions(&self.base).for_each(|directory| remove_directory(&directory));
     }
 }
 
@@ -132,8 +210,22 @@ fn entries(directory: &Path) -> Vec<String> {
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
-fn remove_directory(directory: &Path) {
+/// Ends what a version has left: links at once, and then all pins.
+pub(crate) fn remove_directory(directory: &Path) {
+    end_links(directory);
     if let Err(error) = fs::remove_dir_all(directory) {
         tracing::warn!(directory = %directory.display(), %error, "cannot remove pins; the kernel goes on with them");
     }
+}
+
+fn end_links(directory: &Path) {
+    let is_link = |name: &String| name.starts_with(interface::PIN_PREFIX) || name.starts_with(counting::PIN);
+    for name in entries(directory).into_iter().filter(is_link) {
+        end_link(&directory.join(name));
+    }
+}
+
+fn end_link(path: &Path) {
+    // One whose interface has gone is ended already.
+    let _ = call::detach(path);
 }

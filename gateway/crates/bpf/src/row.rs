@@ -1,7 +1,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use aya::Pod;
-use ebpf_common::{Count, Limit, ListenerKey, QuotaKey, Refused};
+use ebpf_common::{
+    Count, FlowKey, Limit, ListenerKey, NetworkKey, QuotaKey, Refused, Said, SourceCount, SourceKey,
+};
 
 /// What crosses into the kernel, in aya's terms.
 macro_rules! row {
@@ -36,6 +38,26 @@ row!(
 row!(
     /// What one processor has refused for it.
     RefusedRow(Refused)
+);
+row!(
+    /// A connection by both ends.
+    Flow(FlowKey)
+);
+row!(
+    /// What its first segment says.
+    SaidRow(Said)
+);
+row!(
+    /// A source or network.
+    Source(SourceKey)
+);
+row!(
+    /// Its open connections.
+    SourceRow(SourceCount)
+);
+row!(
+    /// A network of a set.
+    Network(NetworkKey)
 );
 
 impl Key {

@@ -4,6 +4,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::TlvHeader;
+
 /// What holds for the connections of one listener: its ConnectionPolicy's spec, with defaults filled in. Plain
 /// numbers and networks, so that a kernel may enforce it too.
 ///
@@ -24,6 +26,8 @@ pub struct ConnectionRules {
     pub listener_rate: Option<KeyedRate>,
     /// Peers whose PROXY headers are believed here; `None`: those of the Appliance.
     pub trusted_senders: Option<Vec<IpNet>>,
+    /// Request headers that are filled from the PROXY header, each name once.
+    pub tlv_headers: Vec<TlvHeader>,
     /// What a refused client sees.
     pub action: RefusalAction,
     /// True: what would be refused is counted and reported, and served.
@@ -111,7 +115,7 @@ pub enum RateUnit {
 }
 
 /// Which address is the source of a connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 pub enum SourceKey {
     /// The other end of the socket: judged when the connection is accepted.
     #[default]

@@ -1,6 +1,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::{Cors, Mirror, Redirect, UrlRewrite};
+
 /// One step on a request or response, in the order that the user wrote. Source: Gateway API `filters[]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Filter {
@@ -8,6 +10,14 @@ pub enum Filter {
     RequestHeaderModifier(HeaderModifier),
     /// Edits the response's header before it goes to the client.
     ResponseHeaderModifier(HeaderModifier),
+    /// Answers the request at once.
+    RequestRedirect(Redirect),
+    /// Asks a backend for another host or path.
+    UrlRewrite(UrlRewrite),
+    /// Copies the request, as the other filters have made it.
+    RequestMirror(Mirror),
+    /// Answers preflight requests, and tells browsers which pages may use a response.
+    Cors(Cors),
 }
 
 /// Header edits of Gateway API: `set` replaces, `add` appends, `remove` deletes; applied in that order.

@@ -11,14 +11,19 @@
 mod appliance;
 mod client;
 mod connection;
+mod cors;
 mod duration;
 mod filter;
 mod hostname;
 mod listener;
+mod mirror;
 mod pattern;
 mod quantity;
+mod redirect;
+mod rewrite;
 mod route;
 mod tls;
+mod tlv;
 mod upstream;
 
 pub use appliance::{
@@ -34,15 +39,20 @@ pub use connection::{
     ConnectionRate, ConnectionRules, KeyedRate, PrefixLimit, RateUnit, RefusalAction, SourceKey, SourceLimit,
     SourceNetworks, canonical_network,
 };
+pub use cors::{Cors, CorsMethod, CorsOrigin, CorsOriginError};
 pub use duration::{Duration, DurationError};
 pub use filter::{Filter, HeaderEdit, HeaderModifier};
 pub use hostname::{Hostname, HostnameError};
 pub use listener::{Bind, BindId, Gateway, Listener, ListenerId, Protocol, SocketKey, Transport};
+pub use mirror::Mirror;
 pub use pattern::{Pattern, PatternError};
 pub use quantity::{Quantity, QuantityError};
+pub use redirect::{Redirect, RedirectScheme};
+pub use rewrite::{PathRewrite, UrlRewrite};
 pub use route::{
     Action, BackendChoice, BackendTarget, HeaderMatch, HttpMatch, HttpRule, Matcher, PathMatch, QueryMatch,
     RouteTimeouts, RuleEntry, RuleId, VirtualHost,
 };
 pub use tls::{CertifiedKey, CertifiedKeyError, CipherName, CipherSuites, Tls, TlsVersion};
+pub use tlv::{ProxyTlv, ProxyTlvError, TlvHeader};
 pub use upstream::{Endpoint, EndpointAddress, Upstream, UpstreamId, UpstreamProtocol, UpstreamSettings};

@@ -142,6 +142,9 @@ pub enum Action {
 pub struct BackendChoice {
     /// Share of the requests: weight over the sum of weights.
     pub weight: u32,
+    /// What is done to those that go there, after the rule's filters, in the user's order; to their responses
+    /// before the rule's.
+    pub filters: Box<[Filter]>,
     /// Where they go.
     pub target: BackendTarget,
 }

@@ -225,8 +225,12 @@ impl Reader<'_> {
             return self.unknown(tree, group, version, kind);
         };
         if self.noted.insert(format!("{group}/{kind}")) {
-            let message = format!("{kind} is known and has no effect here");
-            self.say(Severity::Note, None, finding("kind", position, "UnmodelledKind", message));
+            // What belongs to a gateway was written for an effect; the rest only stands in the same files.
+            let (severity, message) = match known.unserved() {
+                Some(why) => (Severity::Warning, format!("{kind} is known, but not served: {why}")),
+                None => (Severity::Note, format!("{kind} is known and has no effect here")),
+            };
+            self.say(severity, None, finding("kind", position, "UnmodelledKind", message));
         }
         let identity = Identity { kind: known.kind, group: known.group, namespaced: known.namespaced };
         let (id, metadata) = metadata::read(tree, &identity, &mut Vec::new());

@@ -7,6 +7,21 @@ pub(crate) struct KnownKind {
     pub(crate) namespaced: bool,
 }
 
+impl KnownKind {
+    /// Why a kind of a gateway's has no effect; `None`: it is none of a gateway's business.
+    pub(crate) fn unserved(&self) -> Option<&'static str> {
+        if self.kind.starts_with('X') && self.group == EXPERIMENTAL_GROUP {
+            Some("it is experimental in Gateway API")
+        } else if matches!(self.kind, "EnvoyProxy" | "EnvoyGateway" | "EnvoyPatchPolicy") {
+            Some("it configures Envoy itself, which is not here")
+        } else if OUR_GROUPS.contains(&self.group) {
+            Some("nothing that it asks for is done yet")
+        } else {
+            None
+        }
+    }
+}
+
 const fn namespaced(group: &'static str, kind: &'static str) -> KnownKind {
     KnownKind { group, kind, namespaced: true }
 }
@@ -14,6 +29,9 @@ const fn namespaced(group: &'static str, kind: &'static str) -> KnownKind {
 const fn cluster(group: &'static str, kind: &'static str) -> KnownKind {
     KnownKind { group, kind, namespaced: false }
 }
+
+/// Gateway API's group of kinds that may change or go.
+const EXPERIMENTAL_GROUP: &str = "gateway.networking.x-k8s.io";
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 
@@ -26,9 +44,10 @@ pub(crate) const KNOWN_KINDS: &[KnownKind] = &[
     namespaced(GATEWAY_GROUP, "ReferenceGrant"),
     namespaced(GATEWAY_GROUP, "BackendTLSPolicy"),
     namespaced(GATEWAY_GROUP, "ListenerSet"),
-    namespaced("gateway.networking.x-k8s.io", "XListenerSet"),
-    namespaced("gateway.networking.x-k8s.io", "XBackendTrafficPolicy"),
-    cluster("gateway.networking.x-k8s.io", "XMesh"),
+    namespaced(EXPERIMENTAL_GROUP, "XListenerSet"),
+    namespaced(EXPERIMENTAL_GROUP, "XBackend"),
+    namespaced(EXPERIMENTAL_GROUP, "XBackendTrafficPolicy"),
+    cluster(EXPERIMENTAL_GROUP, "XMesh"),
     namespaced(ENVOY_GATEWAY_GROUP, "BackendTrafficPolicy"),
     namespaced(ENVOY_GATEWAY_GROUP, "SecurityPolicy"),
     namespaced(ENVOY_GATEWAY_GROUP, "EnvoyExtensionPolicy"),

@@ -8,6 +8,7 @@ mod check;
 mod diagnostic;
 mod document;
 mod excerpt;
+mod fields;
 mod force;
 mod key_dirs;
 pub mod kind;
@@ -27,6 +28,7 @@ mod yaml;
 
 pub use diagnostic::{Diagnostic, Origin, Position, Severity};
 pub use excerpt::excerpt;
+pub use fields::{Field, KindFields, UnservedKind, fields, unserved_kinds};
 pub use loader::Loader;
 pub use modelled::schema;
 pub use nearest::did_you_mean;

@@ -35,6 +35,8 @@ pub(crate) struct Modelled {
     /// The type stands at `spec`; else it is the document.
     pub(crate) at_spec: bool,
     pub(crate) shapes: LazyLock<Shapes>,
+    /// As [`schema`] gives it.
+    pub(crate) schema: fn() -> serde_json::Value,
     /// Types a spec and applies the rules that span fields.
     pub(crate) read: fn(&[Entry]) -> Result<Typed, Vec<TypingError>>,
     /// Puts an object where it belongs in the set.
@@ -90,6 +92,7 @@ fn modelled<T: Slot>() -> Modelled {
         core: T::CORE,
         at_spec: T::SPEC,
         shapes: LazyLock::new(Shapes::of::<T>),
+        schema: schema::<T>,
         read: |entries| {
             let spec: T = typing::typed(entries)?;
             let errors = spec.check();

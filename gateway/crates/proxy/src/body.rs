@@ -1,3 +1,5 @@
+mod tee;
+
 use std::{
     cell::Cell,
     io,
@@ -11,6 +13,8 @@ use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
+pub(crate) use self::tee::tee;
+use self::tee::{Copied, Teed};
 use crate::{
     http::h1::{RequestReader, codec},
     upstream::{Http1Response, Http2Response, InFlight},
@@ -28,6 +32,10 @@ pub(crate) enum Body {
     Http1(Box<Http1Response>),
     /// A backend's, by HTTP/2.
     Http2(Http2Response),
+    /// One that is copied while it is read.
+    Teed(Box<Teed>),
+    /// A copy of one that somebody else reads.
+    Copied(Copied),
 }
 
 /// A client's body, which says how far it has come.
@@ -103,6 +111,8 @@ impl Body {
             },
             Self::Http1(response) => response.length(),
             Self::Http2(response) => response.length(),
+            Self::Teed(teed) => teed.length(),
+            Self::Copied(copied) => copied.length(),
         }
     }
 
@@ -111,7 +121,7 @@ impl Body {
         match self {
             Self::Http1(response) => response.hold(flight),
             Self::Http2(response) => response.hold(flight),
-            Self::Empty | Self::Full(_) | Self::Request(_) => {}
+            Self::Empty | Self::Full(_) | Self::Request(_) | Self::Teed(_) | Self::Copied(_) => {}
         }
     }
 
@@ -126,6 +136,8 @@ impl Body {
             Self::Request(body) => body.poll_next(cx),
             Self::Http1(response) => response.poll_next(cx),
             Self::Http2(response) => response.poll_next(cx),
+            Self::Teed(teed) => teed.poll_next(cx),
+            Self::Copied(copied) => copied.poll_next(cx),
         }
     }
 

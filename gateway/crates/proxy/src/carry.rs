@@ -4,14 +4,17 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use ir::{ListenerId, UpstreamId};
+use prometheus::IntGauge;
 
 use crate::{
     metrics::Metrics,
     refusal::Refusal,
-    slots::{GateState, Slots, Tracked, UserSlots},
+    slots::{Count, Counted, GateState, Keeper, Kept, Slots, Tracked, UserSlots, Way},
+    sources::Below,
 };
 
 /// What outlives a reload, keyed by stable ids. The maps are locked only while a snapshot is built; the
@@ -21,14 +24,20 @@ pub(crate) struct Carry {
     pub(crate) connections: Arc<dyn Slots>,
     /// Refused connections that are held open for a while, over all listeners.
     pub(crate) held: Arc<dyn Slots>,
+    /// Those of `connections` that a predecessor serves.
+    pub(crate) foreign: IntGauge,
     /// Every metric of the data plane.
     pub(crate) metrics: Metrics,
+    /// Who sees connections before they are accepted.
+    pub(crate) below: Below,
     descriptor_cap: u64,
     listeners: Mutex<HashMap<ListenerId, Arc<dyn Slots>>>,
     gates: Mutex<HashMap<ListenerId, Arc<GateState>>>,
     /// How many listeners have had a connection policy.
     owners: AtomicU32,
     tracked: Arc<Tracked>,
+    /// To the successor, once there is one.
+    way: Way,
     upstreams: Mutex<HashMap<UpstreamId, Arc<UpstreamState>>>,
 }
 
@@ -51,11 +60,16 @@ pub(crate) struct UpstreamState {
 impl Carry {
     /// Nothing carried yet. At `descriptor_cap` connections accepting pauses.
     pub(crate) fn new(metrics: Metrics, descriptor_cap: u64) -> Self {
+        let way = Way::default();
+        let connections = Kept::new(Counted::Connections, &way);
         Self {
-            connections: Arc::new(UserSlots::new(Refusal::OverGlobalLimit)),
-            held: Arc::new(UserSlots::new(Refusal::OverGlobalLimit)),
+            connections: Arc::new(UserSlots::new(Refusal::OverGlobalLimit, connections)),
+            held: Arc::new(UserSlots::new(Refusal::OverGlobalLimit, Kept::here())),
+            foreign: metrics.predecessor_connections(),
+            way,
             tracked: Arc::new(metrics.tracked(TRACKED)),
             metrics,
+            below: Below::default(),
             descriptor_cap,
             listeners: Mutex::default(),
             gates: Mutex::default(),
@@ -66,7 +80,13 @@ impl Carry {
 
     /// True: another connection would be spent on descriptors that are reserved.
     pub(crate) fn is_out_of_descriptors(&self) -> bool {
-        self.connections.open() + self.held.open() >= self.descriptor_cap
+        self.own_connections() + self.held.open() >= self.descriptor_cap
+    }
+
+    /// Client connections past accept that this process serves.
+    pub(crate) fn own_connections(&self) -> u64 {
+        let foreign = u64::try_from(self.foreign.get()).unwrap_or(0);
+        self.connections.open().saturating_sub(foreign)
     }
 
     /// Most refused connections that may be held: descriptors are for others.
@@ -77,17 +97,60 @@ impl Carry {
     /// What is counted for a listener's connection policy.
     pub(crate) fn gate(&self, id: &ListenerId) -> Arc<GateState> {
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(GateState::new(self.owners.fetch_add(1, Ordering::Relaxed), &self.tracked));
+        let new = || {
+            let owner = self.owners.fetch_add(1, Ordering::Relaxed);
+            Arc::new(GateState::new(id.clone(), owner, &self.tracked, &self.way, &self.below))
+        };
         Arc::clone(gates.entry(id.clone()).or_insert_with(new))
     }
 
     /// The connection count of a listener.
     pub(crate) fn slots(&self, id: &ListenerId) -> Arc<dyn Slots> {
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = listeners
-            .entry(id.clone())
-            .or_insert_with(|| Arc::new(UserSlots::new(Refusal::OverConnectionLimit)));
+        let entry = listeners.entry(id.clone()).or_insert_with(|| {
+            let kept = Kept::new(Counted::Listener(id.clone()), &self.way);
+            Arc::new(UserSlots::new(Refusal::OverConnectionLimit, kept))
+        });
         Arc::clone(entry)
+    }
+
+    /// From now on a successor counts. What it is to begin with; nobody accepts any more, or what is accepted while
+    /// this is put together is in it or told to `keeper`.
+    pub(crate) fn hand_over(&self, keeper: Arc<dyn Keeper>) -> Vec<Count> {
+        self.way.lead_to(Some(keeper));
+        let slots = |of: Counted, open| Count { of, open, full_in: Duration::ZERO };
+        let mut counts = vec![slots(Counted::Connections, self.connections.hand_over())];
+        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        let listener =
+            |(id, own): (&ListenerId, &Arc<dyn Slots>)| slots(Counted::Listener(id.clone()), own.hand_over());
+        counts.extend(listeners.iter().map(listener));
+        let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.extend(gates.values().map(|state| {
+            let of = Counted::Listener(state.listener().clone());
+            Count { of, open: 0, full_in: state.hand_over() }
+        }));
+        let owners: HashMap<u32, &ListenerId> =
+            gates.values().map(|state| (state.owner(), state.listener())).collect();
+        counts.extend(self.tracked.counts(|owner| owners.get(&owner).map(|id| (*id).clone())));
+        counts.retain(|count| count.open > 0 || !count.full_in.is_zero());
+        counts
+    }
+
+    /// Undoes [`Carry::hand_over`]: the successor is none.
+    pub(crate) fn take_back(&self) {
+        self.way.lead_to(None);
+        self.connections.take_back();
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .for_each(|own| own.take_back());
+        self.gates
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .for_each(|state| state.take_back());
+        self.tracked.take_back();
     }
 
     /// The carried state of an upstream.

@@ -15,14 +15,29 @@ use crate::snapshot::{Held, Scope};
 pub(crate) struct Cohort {
     socket: SocketKey,
     scope: RefCell<Scope>,
-    draining: Cell<bool>,
+    stage: Cell<Stage>,
     told: Notify,
+}
+
+/// How far a cohort is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Serving,
+    /// A successor process serves whoever comes: a connection that waits for a request may have one more.
+    Leaving,
+    /// A connection that waits for a request is closed.
+    Draining,
 }
 
 impl Cohort {
     /// A cohort served from this scope on.
     pub(crate) fn new(socket: SocketKey, scope: Scope) -> Rc<Self> {
-        Rc::new(Self { socket, scope: RefCell::new(scope), draining: Cell::new(false), told: Notify::new() })
+        Rc::new(Self {
+            socket,
+            scope: RefCell::new(scope),
+            stage: Cell::new(Stage::Serving),
+            told: Notify::new(),
+        })
     }
 
     /// The newest scope that serves this cohort.
@@ -37,7 +52,7 @@ impl Cohort {
 
     /// Moves to a new snapshot, or starts draining. True: it goes on.
     pub(crate) fn follow(&self, held: &Held) -> bool {
-        if self.draining.get() {
+        if self.is_draining() {
             return false;
         }
         let next = self.scope.borrow().successor(&self.socket, held);
@@ -55,19 +70,38 @@ impl Cohort {
 
     /// Tells every connection to finish its request and close.
     pub(crate) fn drain(&self) {
-        self.draining.set(true);
+        self.stage.set(Stage::Draining);
+        self.told.notify_waiters();
+    }
+
+    /// Tells every connection to close with its next response. In HTTP/1 a client that has a connection which waits
+    /// may be about to send a request, and would find it closed (RFC 9112 §9.5); HTTP/2 has GOAWAY for that.
+    pub(crate) fn leave(&self) {
+        self.stage.set(self.stage.get().max(Stage::Leaving));
         self.told.notify_waiters();
     }
 
     /// True: finish the request at hand, say so (`Connection: close`, GOAWAY), then close.
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.get()
+        self.stage.get() > Stage::Serving
     }
 
-    /// Resolves when draining starts, at once if it has. Cancel-safe; one per connection is enough.
+    /// Resolves when draining or leaving starts, at once if it has. Cancel-safe; one per connection is enough.
     pub(crate) async fn drained(&self) {
-        let told = self.told.notified();
-        if !self.draining.get() {
+        self.reached(Stage::Leaving).await;
+    }
+
+    /// Resolves when a connection that waits for a request is to be closed.
+    pub(crate) async fn dismissed(&self) {
+        self.reached(Stage::Draining).await;
+    }
+
+    async fn reached(&self, stage: Stage) {
+        loop {
+            let told = self.told.notified();
+            if self.stage.get() >= stage {
+                return;
+            }
             told.await;
         }
     }

@@ -10,7 +10,7 @@ use crate::{
     http::{h1, h2},
     refusal::Refusal,
     snapshot::Scope,
-    sources::Source,
+    sources::{Source, Tlvs},
     worker::Worker,
 };
 use establish::{Established, Ready, Refused};
@@ -25,6 +25,8 @@ pub(crate) struct ConnectionContext {
     pub(crate) worker: Rc<Worker>,
     /// Who is calling.
     pub(crate) source: Source,
+    /// What its PROXY header says beside addresses.
+    pub(crate) tlvs: Option<Tlvs>,
     /// Present if the connection came in TLS.
     pub(crate) tls: Option<TlsInfo>,
     cohort: Rc<Cohort>,
@@ -55,6 +57,12 @@ impl ConnectionContext {
     /// while idle; it never resolves twice.
     pub(crate) async fn drained(&self) {
         self.cohort.drained().await;
+    }
+
+    /// Resolves once the connection is to be closed if it waits for a request; otherwise as
+    /// [`ConnectionContext::drained`].
+    pub(crate) async fn dismissed(&self) {
+        self.cohort.dismissed().await;
     }
 }
 
@@ -89,8 +97,8 @@ async fn prepare(worker: Rc<Worker>, cohort: Rc<Cohort>, socket: Socket, source:
 type Driver = Pin<Box<dyn Future<Output = ()>>>;
 
 fn drive(worker: Rc<Worker>, established: Established) -> Driver {
-    let Established { ready, buffered, source, tls, cohort } = established;
-    let context = ConnectionContext { worker, source, tls, cohort };
+    let Established { ready, buffered, source, tlvs, tls, cohort } = established;
+    let context = ConnectionContext { worker, source, tlvs, tls, cohort };
     match ready {
         Ready::Http1(io) => Box::pin(h1::serve(io, buffered, context)),
         Ready::Http2(io) => Box::pin(h2::serve(io, buffered, context)),

@@ -9,10 +9,11 @@ use crate::{
     body::{Body, BodyError, Progress},
     connection::ConnectionContext,
     error::ProxyError,
+    filter::Redirected,
     metrics::RuleMetrics,
-    policy::{EarlyResponse, Facts, request_phase, response_phase},
+    policy::{CorsFields, EarlyResponse, Facts, Judgement, request_phase, response_phase, tlv_headers},
     respond::{self, Reply},
-    route::{Action, Rule, RuleKey, host_name, needs_naming},
+    route::{Action, Rule, RuleKey, Share, host_name, needs_naming},
     snapshot::{Scope, Upstream},
     upstream,
 };
@@ -25,6 +26,8 @@ pub(crate) struct Exchange {
     progress: Rc<Progress>,
     began: Instant,
     record: Option<Box<Record>>,
+    /// What a page of another origin is told with whatever answer it gets.
+    cors: Option<CorsFields>,
     status: Option<StatusCode>,
     flag: &'static str,
     sent: u64,
@@ -72,6 +75,7 @@ impl Exchange {
             progress,
             began,
             record,
+            cors: None,
             status: None,
             flag: "",
             sent: 0,
@@ -102,16 +106,20 @@ impl Exchange {
     ) -> Result<Reply, ProxyError> {
         let Place::Held { scope, .. } = &self.place else { return Err(ProxyError::NoRoute) };
         let scope = scope.clone();
-        let facts = Facts { source: &self.context.source, tls: self.context.tls.is_some() };
+        let context = Rc::clone(&self.context);
+        let facts = Facts { source: &context.source, tls: context.tls.is_some() };
         let client = match request_phase(&mut head, scope.client(), facts) {
             Ok(client) => client,
-            Err(EarlyResponse::Redirect(location)) => return Ok(respond::redirect(location)),
+            Err(EarlyResponse::Redirect(location)) => {
+                return Ok(respond::redirect(StatusCode::TEMPORARY_REDIRECT, location));
+            }
             Err(EarlyResponse::BadPath(reason)) => return Err(ProxyError::BadPath(reason)),
             Err(EarlyResponse::Underscore) => return Err(ProxyError::Underscore),
         };
         if let Some(record) = &mut self.record {
             record.identify(&head, client);
         }
+        self.apply_tlvs(&mut head, &scope);
         let host = authority(&head).map(host_name);
         let scope = scope.at_host(host.as_deref()).ok_or(ProxyError::NoListener)?;
         self.place = Place::Held { scope: scope.clone(), rule: None, backend: None };
@@ -125,30 +133,60 @@ impl Exchange {
         };
         drop(host);
         let rule = listener.router.rule(key);
-        rule.filters.apply_request(&mut head.headers);
-        let mut reply = match &rule.action {
-            Action::Respond(status) => {
-                self.place = Place::Held { scope: scope.clone(), rule: Some(key), backend: None };
-                respond::plain(*status)
+        self.place = Place::Held { scope: scope.clone(), rule: Some(key), backend: None };
+        match rule.filters.cors.as_ref().and_then(|cors| cors.judge(&head)) {
+            None => {}
+            Some(Judgement::Goes(fields)) => self.cors = Some(fields),
+            Some(Judgement::Preflight(fields)) => {
+                let mut reply = respond::plain(StatusCode::OK);
+                fields.apply(&mut reply.head.headers);
+                return Ok(reply);
             }
-            Action::Forward(backends) => {
+        }
+        let redirected = rule.filters.apply_request(&mut head, facts)?;
+        let mut reply = match (&rule.action, redirected) {
+            (_, Some(Redirected { status, location })) => respond::redirect(status, location),
+            (Action::Respond(status), None) => respond::plain(*status),
+            (Action::Forward(backends), None) => {
                 let backend = backends.pick();
                 self.place = Place::Held { scope: scope.clone(), rule: Some(key), backend };
-                let upstream =
-                    backend.and_then(|place| backends.upstream(place)).ok_or(ProxyError::NoBackend)?;
-                self.forward(rule, upstream, upstream::Request { head, body, upgrade }).await?
+                let share = backend.and_then(|place| backends.share(place)).ok_or(ProxyError::NoBackend)?;
+                let mut request = upstream::Request { head, body, upgrade };
+                rule.filters.mirror(&context.worker, &rule.config.timeouts, &mut request);
+                self.forward(rule, share, request, facts).await?
             }
         };
+        if let Some(fields) = &self.cors {
+            fields.apply(&mut reply.head.headers);
+        }
         rule.filters.apply_response(&mut reply.head.headers);
         Ok(reply)
+    }
+
+    /// Fills request headers from the PROXY header, before the route is chosen, which may go by them. Listeners in
+    /// clear text that share a port share their connection policy, so the first one's holds.
+    fn apply_tlvs(&self, head: &mut Parts, scope: &Scope) {
+        let listener = scope.listener_or_first();
+        let dropped =
+            tlv_headers::apply(&mut head.headers, &listener.tlv_headers, self.context.tlvs.as_ref());
+        if dropped > 0 {
+            listener.metrics.dropped_tlvs(dropped);
+        }
     }
 
     async fn forward(
         &mut self,
         rule: &Rule,
-        upstream: &Arc<Upstream>,
-        request: upstream::Request,
+        share: &Share,
+        mut request: upstream::Request,
+        facts: Facts<'_>,
     ) -> Result<Reply, ProxyError> {
+        let upstream = share.upstream.as_ref().ok_or(ProxyError::NoBackend)?;
+        if let Some(Redirected { status, location }) =
+            share.filters.apply_request(&mut request.head, facts)?
+        {
+            return Ok(respond::redirect(status, location));
+        }
         let mut attempted = None;
         let sent = upstream::send(
             &self.context.worker,
@@ -164,6 +202,7 @@ impl Exchange {
         match sent {
             Ok(mut reply) => {
                 response_phase(&mut reply.head.headers);
+                share.filters.apply_response(&mut reply.head.headers);
                 Ok(reply)
             }
             Err(error) => {
@@ -176,7 +215,11 @@ impl Exchange {
     /// Notes what went wrong and makes the answer that says so.
     pub(crate) fn fail(&mut self, error: &ProxyError) -> Reply {
         self.note(error);
-        respond::local(error)
+        let mut reply = respond::local(error);
+        if let Some(fields) = &self.cors {
+            fields.apply(&mut reply.head.headers);
+        }
+        reply
     }
 
     /// Notes what went wrong.
@@ -238,8 +281,9 @@ impl Exchange {
         }
         let write = |format: Option<AccessLogFormat>, listener, rule, upstream| {
             if let (Some(record), Some(format)) = (&record, format) {
-                let ConnectionContext { worker, source, tls, .. } = &*self.context;
-                let names = Names { listener, rule, upstream, source, tls: tls.as_ref() };
+                let ConnectionContext { worker, source, tlvs, tls, .. } = &*self.context;
+                let (tlvs, tls) = (tlvs.as_ref(), tls.as_ref());
+                let names = Names { listener, rule, upstream, source, tlvs, tls };
                 worker.access_log.request(format, record, &names);
             }
         };

@@ -1,39 +1,90 @@
-//! Header edits of a rule, compiled.
+//! What a rule does to a request and its response beside choosing a backend, compiled: `filters[]` of Gateway API.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
-use ir::HeaderModifier;
+mod headers;
+mod mirror;
+mod path;
+mod redirect;
+mod rewrite;
 
-/// The edits of one HeaderModifier: set, then add, then remove. Source: Gateway API `HTTPHeaderFilter`.
-#[derive(Debug, Default)]
-pub(crate) struct HeaderEdits {
-    set: Box<[(HeaderName, HeaderValue)]>,
-    add: Box<[(HeaderName, HeaderValue)]>,
-    remove: Box<[HeaderName]>,
+use std::rc::Rc;
+
+use http::{HeaderMap, request::Parts};
+use ir::RouteTimeouts;
+
+pub(crate) use self::redirect::Redirected;
+use self::{headers::HeaderEdits, mirror::Mirror, rewrite::Rewrite};
+use crate::{
+    error::ProxyError,
+    policy::{Cors, Facts},
+    snapshot::Builder,
+    upstream,
+    worker::Worker,
+};
+
+/// The filters of one rule, by the message that they change, each in the user's order.
+#[derive(Default)]
+pub(crate) struct Filters {
+    request: Box<[Step]>,
+    response: Box<[HeaderEdits]>,
+    mirrors: Box<[Mirror]>,
+    /// Judges before any other filter, so that a preflight request is answered whatever those do.
+    pub(crate) cors: Option<Cors>,
 }
 
-/// The filters of one rule, by the message that they edit, each in the user's order.
-#[derive(Debug, Default)]
-pub(crate) struct Filters {
-    request: Box<[HeaderEdits]>,
-    response: Box<[HeaderEdits]>,
+/// What is done to a request.
+#[derive(Debug)]
+enum Step {
+    Edit(HeaderEdits),
+    Redirect(ir::Redirect),
+    Rewrite(Rewrite),
 }
 
 impl Filters {
     /// Compiles the filters of a rule.
-    pub(crate) fn compile(filters: &[ir::Filter]) -> Self {
-        let (mut request, mut response) = (Vec::new(), Vec::new());
+    pub(crate) fn compile(filters: &[ir::Filter], builder: &mut Builder<'_>) -> Self {
+        let (mut request, mut response, mut mirrors) = (Vec::new(), Vec::new(), Vec::new());
+        let mut cors = None;
         for filter in filters {
             match filter {
-                ir::Filter::RequestHeaderModifier(edits) => request.push(HeaderEdits::compile(edits)),
+                ir::Filter::Cors(settings) => cors = Some(Cors::compile(settings)),
+                ir::Filter::RequestHeaderModifier(edits) => {
+                    request.push(Step::Edit(HeaderEdits::compile(edits)));
+                }
                 ir::Filter::ResponseHeaderModifier(edits) => response.push(HeaderEdits::compile(edits)),
+                ir::Filter::RequestMirror(mirror) => mirrors.push(Mirror::build(mirror, builder)),
+                ir::Filter::UrlRewrite(rewrite) => request.push(Step::Rewrite(Rewrite::compile(rewrite))),
+                ir::Filter::RequestRedirect(redirect) => request.push(Step::Redirect(redirect.clone())),
             }
         }
-        Self { request: request.into(), response: response.into() }
+        Self { request: request.into(), response: response.into(), mirrors: mirrors.into(), cors }
     }
 
-    /// Edits a request's header before it goes to a backend.
-    pub(crate) fn apply_request(&self, headers: &mut HeaderMap) {
-        self.request.iter().for_each(|edits| edits.apply(headers));
+    /// Changes a request before it goes to a backend, or says where the client is sent instead.
+    pub(crate) fn apply_request(
+        &self,
+        head: &mut Parts,
+        facts: Facts<'_>,
+    ) -> Result<Option<Redirected>, ProxyError> {
+        for step in &self.request {
+            match step {
+                Step::Edit(edits) => edits.apply(&mut head.headers),
+                Step::Rewrite(rewrite) => rewrite.apply(head)?,
+                Step::Redirect(redirect) => return redirect::apply(redirect, head, facts).map(Some),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Sends the copies of a request that the rule asks for, once all that changes it is done.
+    pub(crate) fn mirror(
+        &self,
+        worker: &Rc<Worker>,
+        timeouts: &RouteTimeouts,
+        request: &mut upstream::Request,
+    ) {
+        if !self.mirrors.is_empty() {
+            mirror::copy(&self.mirrors, worker, timeouts, request);
+        }
     }
 
     /// Edits a response's header before it goes to the client.
@@ -42,112 +93,62 @@ impl Filters {
     }
 }
 
-impl HeaderEdits {
-    fn compile(modifier: &HeaderModifier) -> Self {
-        let HeaderModifier { set, add, remove } = modifier;
-        Self {
-            set: fields(set),
-            add: fields(add),
-            remove: remove.iter().filter_map(|text| name(text)).collect(),
-        }
-    }
-
-    fn apply(&self, headers: &mut HeaderMap) {
-        for (name, value) in &self.set {
-            headers.insert(name, value.clone());
-        }
-        for (name, value) in &self.add {
-            headers.append(name, value.clone());
-        }
-        for name in &self.remove {
-            headers.remove(name);
-        }
-    }
-}
-
-/// `translate` refuses names and values that are none; should one get here, it is left out.
-fn fields(edits: &[ir::HeaderEdit]) -> Box<[(HeaderName, HeaderValue)]> {
-    let mut fields: Vec<(HeaderName, HeaderValue)> = Vec::with_capacity(edits.len());
-    for edit in edits {
-        let (Some(name), Ok(value)) = (name(&edit.name), edit.value.parse()) else { continue };
-        if fields.iter().all(|(present, _)| *present != name) {
-            fields.push((name, value));
-        }
-    }
-    fields.into()
-}
-
-fn name(text: &str) -> Option<HeaderName> {
-    text.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+    use ir::{Filter, HeaderEdit, HeaderModifier, Redirect};
+
     use super::*;
+    use crate::{carry::Carry, sources::Source};
 
-    fn edits(pairs: &[(&str, &str)]) -> Vec<ir::HeaderEdit> {
-        let edit =
-            |(name, value): &(&str, &str)| ir::HeaderEdit { name: (*name).into(), value: (*value).into() };
-        pairs.iter().map(edit).collect()
+    fn modifier(value: &str) -> HeaderModifier {
+        let edit = HeaderEdit { name: "x".into(), value: value.into() };
+        HeaderModifier { set: vec![edit], ..Default::default() }
     }
 
-    fn lines(headers: &HeaderMap) -> Vec<String> {
-        let mut lines: Vec<String> =
-            headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
-        lines.sort();
-        lines
-    }
-
-    #[test]
-    fn sets_adds_and_removes_in_that_order() {
-        let modifier = HeaderModifier {
-            set: edits(&[("X-Set", "new"), ("x-fresh", "1")]),
-            add: edits(&[("x-add", "second"), ("x-gone", "too")]),
-            remove: vec!["X-Gone".into()],
-        };
-        let filters = Filters::compile(&[ir::Filter::RequestHeaderModifier(modifier)]);
-        let mut headers = HeaderMap::new();
-        for (name, value) in [("x-set", "old"), ("x-set", "older"), ("x-add", "first"), ("x-gone", "here")] {
-            headers.append(name, HeaderValue::from_static(value));
-        }
-        let before = headers.clone();
-        filters.apply_response(&mut headers);
-        assert_eq!(headers, before);
-        filters.apply_request(&mut headers);
-        assert_eq!(lines(&headers), ["x-add: first", "x-add: second", "x-fresh: 1", "x-set: new"]);
+    fn run(filters: &[Filter]) -> (HeaderMap, HeaderMap, Option<Redirected>) {
+        let request = http::Request::builder().uri("/").header("host", "a.test");
+        let mut head = request.body(()).unwrap().into_parts().0;
+        let (peer, local) = ("192.0.2.1:1".parse().unwrap(), "192.0.2.2:80".parse().unwrap());
+        let source = Source { peer, local, proxied: None };
+        let carry = Carry::new(crate::metrics::Metrics::new(), 1);
+        let filters = Filters::compile(filters, &mut Builder::new(&carry));
+        let answer = filters.apply_request(&mut head, Facts { source: &source, tls: false }).unwrap();
+        let mut response = HeaderMap::new();
+        filters.apply_response(&mut response);
+        (head.headers, response, answer)
     }
 
     #[test]
     fn filters_run_in_the_users_order() {
-        let set = |value: &str| {
-            ir::Filter::ResponseHeaderModifier(HeaderModifier {
-                set: edits(&[("x", value)]),
-                ..Default::default()
-            })
-        };
-        let remove = ir::Filter::ResponseHeaderModifier(HeaderModifier {
-            remove: vec!["x".into()],
-            ..Default::default()
-        });
-        let apply = |filters: &[ir::Filter]| {
-            let mut headers = HeaderMap::new();
-            Filters::compile(filters).apply_response(&mut headers);
-            lines(&headers)
-        };
-        assert_eq!(apply(&[set("a"), set("b")]), ["x: b"]);
-        assert_eq!(apply(&[set("a"), remove.clone()]), [""; 0]);
-        assert_eq!(apply(&[remove, set("a")]), ["x: a"]);
+        let set = |value: &str| Filter::ResponseHeaderModifier(modifier(value));
+        let remove =
+            Filter::ResponseHeaderModifier(HeaderModifier { remove: vec!["x".into()], ..Default::default() });
+        let apply = |filters: &[Filter]| run(filters).1.remove("x");
+        assert_eq!(apply(&[set("a"), set("b")]), Some(HeaderValue::from_static("b")));
+        assert_eq!(apply(&[set("a"), remove.clone()]), None);
+        assert_eq!(apply(&[remove, set("a")]), Some(HeaderValue::from_static("a")));
     }
 
     #[test]
-    fn a_repeated_name_keeps_its_first_entry_and_nonsense_is_left_out() {
-        let modifier = HeaderModifier {
-            set: edits(&[("a", "1"), ("A", "2"), ("not a name", "3"), ("b", "line\r\nbreak")]),
-            add: Vec::new(),
-            remove: vec![String::new()],
-        };
-        let mut headers = HeaderMap::new();
-        Filters::compile(&[ir::Filter::RequestHeaderModifier(modifier)]).apply_request(&mut headers);
-        assert_eq!(lines(&headers), ["a: 1"]);
+    fn each_message_has_its_own_filters() {
+        let both = [
+            Filter::RequestHeaderModifier(modifier("request")),
+            Filter::ResponseHeaderModifier(modifier("response")),
+        ];
+        let (request, response, _) = run(&both);
+        assert_eq!(
+            (&request["x"], &response["x"]),
+            (&HeaderValue::from_static("request"), &HeaderValue::from_static("response"))
+        );
+    }
+
+    #[test]
+    fn a_redirect_is_the_last_step() {
+        let redirect = Redirect { scheme: None, hostname: None, path: None, port: None, status: 307 };
+        let steps = [Filter::RequestRedirect(redirect), Filter::RequestHeaderModifier(modifier("late"))];
+        let (request, _, answer) = run(&steps);
+        assert!(!request.contains_key("x"));
+        assert_eq!(answer.unwrap().status, 307);
     }
 }

@@ -33,3 +33,6 @@ mod worker;
 
 pub use listener::BindError;
 pub use proxy::{ListenerState, Options, Prepared, Proxy};
+pub use slots::{Count, Counted, Foreign, Keeper};
+pub use sources::{Seen, Sources};
+pub use worker::Pulse;

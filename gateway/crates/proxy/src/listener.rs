@@ -3,4 +3,4 @@ mod sockets;
 
 pub(crate) use port::Port;
 pub use sockets::BindError;
-pub(crate) use sockets::{Bound, Sockets};
+pub(crate) use sockets::{Bound, Sockets, key_of};

@@ -13,6 +13,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod upstream;
+mod workers;
 
 use std::sync::Arc;
 
@@ -30,8 +31,12 @@ use rule::RuleLabels;
 pub(crate) use rule::RuleMetrics;
 use series::{DurationCollector, Live, LiveCollector};
 pub use table::TABLE;
-use table::{ACCEPT_PAUSES, ACCESS_LOG_DROPPED, CONNECTION_PANICS, TRACKED_SOURCES, TRACKED_SOURCES_EVICTED};
+use table::{
+    ACCEPT_PAUSES, ACCESS_LOG_DROPPED, CONNECTION_PANICS, PREDECESSOR_CONNECTIONS, TRACKED_SOURCES,
+    TRACKED_SOURCES_EVICTED,
+};
 pub(crate) use upstream::UpstreamMetrics;
+pub use workers::WorkerMetrics;
 
 /// Every metric of the data plane.
 pub(crate) struct Metrics {
@@ -39,6 +44,7 @@ pub(crate) struct Metrics {
     panics: IntCounter,
     accept_pauses: IntCounter,
     access_log_dropped: IntCounter,
+    predecessor_connections: IntGauge,
     tracked_sources: IntGauge,
     tracked_sources_evicted: IntCounter,
     listeners: Live<ListenerId, ListenerMetrics>,
@@ -60,6 +66,7 @@ impl Metrics {
             panics: counter(&registry, CONNECTION_PANICS),
             accept_pauses: counter(&registry, ACCEPT_PAUSES),
             access_log_dropped: counter(&registry, ACCESS_LOG_DROPPED),
+            predecessor_connections: gauge(&registry, PREDECESSOR_CONNECTIONS),
             tracked_sources: gauge(&registry, TRACKED_SOURCES),
             tracked_sources_evicted: counter(&registry, TRACKED_SOURCES_EVICTED),
             registry,
@@ -87,6 +94,11 @@ impl Metrics {
     /// Counts access-log lines that were not written.
     pub(crate) fn access_log_dropped(&self) -> IntCounter {
         self.access_log_dropped.clone()
+    }
+
+    /// Connections that a predecessor serves.
+    pub(crate) fn predecessor_connections(&self) -> IntGauge {
+        self.predecessor_connections.clone()
     }
 
     /// A table of so many sources, which counts here.

@@ -1,3 +1,5 @@
+mod succession;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
@@ -15,7 +17,8 @@ use crate::{
     listener::{BindError, Bound, Sockets},
     metrics::Metrics,
     snapshot::Snapshot,
-    worker::{Command, WorkerThread},
+    sources::Sources,
+    worker::{Command, Farewell, Pulse, WorkerThread},
 };
 
 /// How the proxy is started.
@@ -35,6 +38,8 @@ pub struct Options {
 pub struct Proxy {
     workers: Vec<WorkerThread>,
     sockets: Sockets,
+    /// Listening sockets of another process that are no listener's yet.
+    adopted: BTreeMap<SocketKey, Bound>,
     snapshot: Arc<Snapshot>,
     carry: Arc<Carry>,
 }
@@ -92,7 +97,7 @@ impl Proxy {
                 WorkerThread::start(index, Arc::clone(&carry), access_log.clone(), Arc::clone(&snapshot))
             })
             .collect::<io::Result<Vec<_>>>()?;
-        Ok(Self { workers, sockets: Sockets::default(), snapshot, carry })
+        Ok(Self { workers, sockets: Sockets::default(), adopted: BTreeMap::new(), snapshot, carry })
     }
 
     /// Builds the snapshot of a configuration and binds its new sockets. Nothing changes for clients yet.
@@ -105,9 +110,7 @@ impl Proxy {
                 let outcome = if self.sockets.has(key) || bound.contains_key(key) {
                     Ok(())
                 } else {
-                    Bound::bind(*key, self.workers.len()).map(|sockets| {
-                        bound.insert(*key, sockets);
-                    })
+                    self.bind(*key).map(|sockets| drop(bound.insert(*key, sockets)))
                 };
                 outcomes.push((bind.id.clone(), *key, outcome));
             }
@@ -134,14 +137,32 @@ impl Proxy {
         failed
     }
 
+    fn bind(&self, key: SocketKey) -> Result<Bound, BindError> {
+        let workers = self.workers.len();
+        match self.adopted.get(&key) {
+            Some(adopted) => adopted.share(key, workers).map_err(|reason| BindError { key, reason }),
+            None => Bound::bind(key, workers),
+        }
+    }
+
+    /// Asks these who is calling, and tells them who has enough connections; once, before the first configuration.
+    pub fn consult(&self, sources: Arc<dyn Sources>) {
+        self.carry.below.consult(sources);
+    }
+
     /// The generation in force.
     pub fn generation(&self) -> u64 {
         self.snapshot.generation
     }
 
-    /// Client connections past accept.
+    /// Client connections past accept that this process serves.
     pub fn open_connections(&self) -> u64 {
-        self.carry.connections.open()
+        self.carry.own_connections()
+    }
+
+    /// A way to ask each worker whether it answers, in order.
+    pub fn pulses(&self) -> Vec<Pulse> {
+        self.workers.iter().map(WorkerThread::pulse).collect()
     }
 
     /// The data plane's metrics.
@@ -164,12 +185,22 @@ impl Proxy {
     /// Stops accepting once the queues are empty, lets every request finish, and cuts what is left at the
     /// deadline. True: nothing was left.
     pub fn drain(self, deadline: Duration) -> bool {
+        self.end(Farewell::Last, deadline)
+    }
+
+    /// The same where a successor accepts: a connection closes with its next response, and one that waits for a request
+    /// may have one more. What was not halted is drained as ever.
+    pub fn retire(self, deadline: Duration) -> bool {
+        self.end(Farewell::Succeeded, deadline)
+    }
+
+    fn end(self, farewell: Farewell, deadline: Duration) -> bool {
         let end = Instant::now() + deadline;
         // The workers accept what is queued, by descriptors of their own.
         drop(self.sockets);
         let (done, finished) = mpsc::channel();
         for worker in &self.workers {
-            worker.send(Command::Drain { done: done.clone() });
+            worker.send(Command::Drain { farewell, done: done.clone() });
         }
         drop(done);
         let mut left = self.workers.iter();
@@ -202,14 +233,16 @@ impl Proxy {
     }
 
     fn publication(&self, worker: usize, added: &[SocketKey]) -> impl FnOnce(mpsc::Sender<()>) -> Command {
-        let lend = |key: &SocketKey| match self.sockets.at(key)?.lend(worker) {
-            Ok(socket) => Some((*key, socket)),
+        let lend = |key: &SocketKey| match self.sockets.at(key)?.lend(worker, self.workers.len()) {
+            Ok(sockets) => Some((*key, sockets)),
             Err(error) => {
                 tracing::error!(%key, %error, "cannot lend a socket to a worker");
                 None
             }
         };
-        let opened = added.iter().filter_map(lend).collect();
+        let lent = added.iter().filter_map(lend);
+        let opened =
+            lent.flat_map(|(key, sockets)| sockets.into_iter().map(move |socket| (key, socket))).collect();
         let snapshot = Arc::clone(&self.snapshot);
         move |done| Command::Publish { snapshot, opened, done }
     }

@@ -22,6 +22,8 @@ pub(crate) enum Refusal {
     ProxyUntrusted,
     /// Bytes that begin like a PROXY header and are none.
     ProxyMalformed,
+    /// A PROXY header that is not the one that the kernel has seen.
+    ProxyMismatch,
     /// No PROXY header where one is required.
     ProxyMissing,
     /// The SNI (or its absence) falls under no listener of the port.
@@ -40,7 +42,7 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     /// Every reason, for building metric handles ahead.
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::OverConnectionLimit,
         Self::OverGlobalLimit,
         Self::SourceDenied,
@@ -51,6 +53,7 @@ impl Refusal {
         Self::OverListenerRate,
         Self::ProxyUntrusted,
         Self::ProxyMalformed,
+        Self::ProxyMismatch,
         Self::ProxyMissing,
         Self::TlsNoListener,
         Self::TlsMalformed,
@@ -73,6 +76,7 @@ impl Refusal {
             Self::OverListenerRate => "over_listener_rate",
             Self::ProxyUntrusted => "proxy_untrusted",
             Self::ProxyMalformed => "proxy_malformed",
+            Self::ProxyMismatch => "proxy_mismatch",
             Self::ProxyMissing => "proxy_missing",
             Self::TlsNoListener => "tls_no_listener",
             Self::TlsMalformed => "tls_malformed",

@@ -38,9 +38,9 @@ pub(crate) fn local(error: &ProxyError) -> Reply {
     reply
 }
 
-/// 307 to another place of the same server.
-pub(crate) fn redirect(location: HeaderValue) -> Reply {
-    let mut reply = plain(StatusCode::TEMPORARY_REDIRECT);
+/// A redirect to this place.
+pub(crate) fn redirect(status: StatusCode, location: HeaderValue) -> Reply {
+    let mut reply = plain(status);
     reply.head.headers.insert(LOCATION, location);
     reply
 }

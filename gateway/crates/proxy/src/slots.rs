@@ -1,5 +1,8 @@
 mod bucket;
+mod counted;
+mod foreign;
 mod gate;
+mod kept;
 mod networks;
 mod tracked;
 
@@ -12,7 +15,10 @@ use std::{
 };
 
 use crate::refusal::Refusal;
+pub use counted::{Count, Counted, Keeper};
+pub use foreign::Foreign;
 pub(crate) use gate::{Gate, GateState, Passes, Stage};
+pub(crate) use kept::{Kept, Way};
 pub(crate) use tracked::Tracked;
 
 /// May this connection be served, and when is its slot free? One per listener, carried over reloads.
@@ -28,38 +34,82 @@ pub(crate) trait Slots: Send + Sync {
 
     /// Slots taken at this instant.
     fn open(&self) -> u64;
+
+    /// Takes so many slots whatever the limit, for connections that another process serves.
+    fn hold(&self, count: u64);
+
+    /// From this call on a successor counts: taking asks it and freeing tells it. What it is to begin with.
+    fn hand_over(&self) -> u64;
+
+    /// Undoes [`Slots::hand_over`]. Nothing is lost: what was taken meanwhile was counted here too.
+    fn take_back(&self);
 }
+
+/// Set in a count or a bucket that a successor keeps, where no number ever reaches.
+const MOVED: u64 = 1 << 63;
 
 /// A count shared by all workers. Lowering the limit below the count closes nothing and refuses until the
 /// count has fallen.
 #[derive(Debug)]
 pub(crate) struct UserSlots {
+    /// [`MOVED`] says in the same word whether a successor counts, so that each change is either in what it was told
+    /// to begin with or told to it.
     open: AtomicU64,
     refusal: Refusal,
+    kept: Kept,
 }
 
 impl UserSlots {
     /// A count at zero that refuses with this reason.
-    pub(crate) const fn new(refusal: Refusal) -> Self {
-        Self { open: AtomicU64::new(0), refusal }
+    pub(crate) fn new(refusal: Refusal, kept: Kept) -> Self {
+        Self { open: AtomicU64::new(0), refusal, kept }
+    }
+
+    fn take_if(&self, may: impl Fn(u64) -> bool) -> Result<(), u64> {
+        let next = |open| may(open).then_some(open + 1);
+        self.open.fetch_update(Ordering::AcqRel, Ordering::Relaxed, next).map(|_| ())
+    }
+
+    /// The successor decides; where there is none any more, the count here does.
+    fn take_elsewhere(&self, limit: Option<u64>) -> Result<(), u64> {
+        match self.kept.take(limit) {
+            Some(true) => self.take_if(|_| true),
+            Some(false) => Err(MOVED),
+            None => self.take_if(|open| (open & !MOVED) < limit.unwrap_or(MOVED)),
+        }
     }
 }
 
 impl Slots for UserSlots {
     fn take(&self, limit: Option<u64>, _peer: SocketAddr, _local: SocketAddr) -> Result<(), Refusal> {
-        let limit = limit.unwrap_or(u64::MAX);
-        self.open
-            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |open| (open < limit).then_some(open + 1))
-            .map(|_| ())
-            .map_err(|_| self.refusal)
+        let most = limit.unwrap_or(MOVED).min(MOVED);
+        let taken = match self.take_if(|open| open < most) {
+            Err(open) if open & MOVED != 0 => self.take_elsewhere(limit),
+            taken => taken,
+        };
+        taken.map_err(|_| self.refusal)
     }
 
     fn free(&self) {
-        self.open.fetch_sub(1, Ordering::AcqRel);
+        if self.open.fetch_sub(1, Ordering::AcqRel) & MOVED != 0 {
+            self.kept.free();
+        }
     }
 
     fn open(&self) -> u64 {
-        self.open.load(Ordering::Acquire)
+        self.open.load(Ordering::Acquire) & !MOVED
+    }
+
+    fn hold(&self, count: u64) {
+        self.open.fetch_add(count, Ordering::AcqRel);
+    }
+
+    fn hand_over(&self) -> u64 {
+        self.open.fetch_or(MOVED, Ordering::AcqRel) & !MOVED
+    }
+
+    fn take_back(&self) {
+        self.open.fetch_and(!MOVED, Ordering::AcqRel);
     }
 }
 
@@ -90,11 +140,13 @@ impl Drop for Slot {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
     #[test]
     fn never_more_than_the_limit_over_all_threads() {
-        let slots = Arc::new(UserSlots::new(Refusal::OverConnectionLimit));
+        let slots = Arc::new(UserSlots::new(Refusal::OverConnectionLimit, Kept::here()));
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let highest = AtomicU64::new(0);
         std::thread::scope(|scope| {
@@ -116,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_limit_below_the_count_refuses_until_it_has_fallen() {
-        let slots: Arc<dyn Slots> = Arc::new(UserSlots::new(Refusal::OverConnectionLimit));
+        let slots: Arc<dyn Slots> = Arc::new(UserSlots::new(Refusal::OverConnectionLimit, Kept::here()));
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let take = |limit| Slot::take(&slots, limit, address, address).ok();
         let first = take(None).unwrap();
@@ -126,5 +178,75 @@ mod tests {
         assert!(take(Some(1)).is_none());
         drop(first);
         assert!(take(Some(1)).is_some());
+    }
+
+    /// A successor: what it counts is below zero for as long as it was not told what there was to begin with.
+    #[derive(Default)]
+    struct Successor(Mutex<i64>);
+
+    impl Keeper for Successor {
+        fn take(&self, _counted: &Counted, limit: Option<u64>) -> Option<bool> {
+            let mut open = self.0.lock().unwrap();
+            let room = limit.is_none_or(|limit| *open < limit.cast_signed());
+            *open += i64::from(room);
+            Some(room)
+        }
+
+        fn free(&self, _counted: &Counted) {
+            *self.0.lock().unwrap() -= 1;
+        }
+
+        fn spend(&self, _counted: &Counted, _rate: ir::ConnectionRate) -> Option<bool> {
+            None
+        }
+    }
+
+    #[test]
+    fn a_count_is_handed_over_at_one_instant_whatever_happens_meanwhile() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        for round in 0..200 {
+            let way = Way::default();
+            let slots: Arc<dyn Slots> =
+                Arc::new(UserSlots::new(Refusal::OverGlobalLimit, Kept::new(Counted::Connections, &way)));
+            let successor = Arc::new(Successor::default());
+            let (most, here) = (AtomicU64::new(0), AtomicU64::new(0));
+            std::thread::scope(|scope| {
+                for _ in 0..3 {
+                    scope.spawn(|| {
+                        for _ in 0..200 {
+                            let Ok(slot) = Slot::take(&slots, Some(2), address, address) else { continue };
+                            most.fetch_max(here.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                            here.fetch_sub(1, Ordering::SeqCst);
+                            drop(slot);
+                        }
+                    });
+                }
+                // While this is held nobody is answered, as before the books are open.
+                let mut open = successor.0.lock().unwrap();
+                way.lead_to(Some(Arc::clone(&successor) as Arc<dyn Keeper>));
+                *open += slots.hand_over().cast_signed();
+            });
+            assert_eq!((slots.open(), *successor.0.lock().unwrap()), (0, 0), "round {round}");
+            assert!(most.into_inner() <= 2);
+            slots.take_back();
+            way.lead_to(None);
+            assert!(Slot::take(&slots, Some(1), address, address).is_ok());
+            assert_eq!(*successor.0.lock().unwrap(), 0, "it is told nothing any more");
+        }
+    }
+
+    #[test]
+    fn without_an_answer_of_the_successor_the_count_here_decides() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let way = Way::default();
+        let kept = Kept::new(Counted::Connections, &way);
+        let slots: Arc<dyn Slots> = Arc::new(UserSlots::new(Refusal::OverGlobalLimit, kept));
+        let held = Slot::take(&slots, Some(2), address, address).unwrap();
+        assert_eq!(slots.hand_over(), 1);
+        let second = Slot::take(&slots, Some(2), address, address).unwrap();
+        assert!(Slot::take(&slots, Some(2), address, address).is_err());
+        assert!(Slot::take(&slots, None, address, address).is_ok());
+        drop((held, second));
+        assert_eq!(slots.open(), 0);
     }
 }

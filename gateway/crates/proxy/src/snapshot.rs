@@ -3,7 +3,9 @@ mod hosts;
 use std::{collections::HashMap, ops::Deref, rc::Rc, sync::Arc};
 
 use ipnet::IpNet;
-use ir::{AccessLogFormat, BindId, ClientSettings, Hostname, ListenerId, Protocol, SocketKey, UpstreamId};
+use ir::{
+    AccessLogFormat, BindId, ClientSettings, Hostname, ListenerId, Protocol, SocketKey, TlvHeader, UpstreamId,
+};
 
 use crate::{
     carry::{Carry, UpstreamState},
@@ -63,6 +65,8 @@ pub(crate) struct Listener {
     pub(crate) slots: Arc<dyn Slots>,
     /// Its connection policy at work; `None`: nobody is refused by one. On a clear-text port the first one's holds.
     pub(crate) gate: Option<Gate>,
+    /// Request headers that are filled from the PROXY header.
+    pub(crate) tlv_headers: Box<[TlvHeader]>,
     /// Its metric handles.
     pub(crate) metrics: Arc<ListenerMetrics>,
 }
@@ -84,7 +88,12 @@ pub(crate) struct Builder<'a> {
     upstreams: HashMap<UpstreamId, Arc<Upstream>>,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    /// For one snapshot.
+    pub(crate) fn new(carry: &'a Carry) -> Self {
+        Self { carry, upstreams: HashMap::new() }
+    }
+
     /// The upstream of that id, one per snapshot.
     pub(crate) fn upstream(&mut self, config: &Arc<ir::Upstream>) -> Arc<Upstream> {
         let carry = self.carry;
@@ -102,7 +111,7 @@ impl Builder<'_> {
 impl Snapshot {
     /// Builds the tables of a configuration. Cannot fail: every leaf of `ir` is compiled already.
     pub(crate) fn build(config: Arc<ir::Gateway>, carry: &Carry, generation: u64) -> Self {
-        let mut builder = Builder { carry, upstreams: HashMap::new() };
+        let mut builder = Builder::new(carry);
         let senders = &config.appliance.trusted_proxy_senders;
         let binds: Vec<Bind> =
             config.binds.iter().map(|bind| Bind::build(bind, senders, &mut builder)).collect();
@@ -147,6 +156,10 @@ impl Bind {
                 gate: listener.connection.as_ref().and_then(|rules| {
                     Gate::build(rules, || builder.carry.gate(&shared.unwrap_or(listener).id))
                 }),
+                tlv_headers: listener
+                    .connection
+                    .as_ref()
+                    .map_or_else(Box::default, |rules| rules.tlv_headers.as_slice().into()),
                 metrics: builder.carry.metrics.listener(&listener.id),
             })
             .collect();

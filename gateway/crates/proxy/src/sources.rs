@@ -1,11 +1,17 @@
+mod below;
 mod proxy_header;
+mod tlvs;
 
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::{Buf, BytesMut};
+use ebpf_common::proxy_protocol::Malformed;
 use ipnet::IpNet;
 
+pub(crate) use self::below::{Below, Full};
+pub use self::below::{Seen, Sources};
 use self::proxy_header::{HeaderReader, Verdict};
+pub(crate) use self::tlvs::Tlvs;
 use crate::{connection::Socket, refusal::Refusal, snapshot::Scope};
 
 /// Who is calling: the socket's addresses, and what a PROXY header of a trusted sender says.
@@ -36,6 +42,15 @@ impl Source {
     }
 }
 
+/// What a PROXY header says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Introduction {
+    /// `None`: the socket's addresses are the client's.
+    pub(crate) proxied: Option<Proxied>,
+    /// `None`: nothing beside addresses.
+    pub(crate) tlvs: Option<Tlvs>,
+}
+
 /// Networks whose members may send PROXY headers.
 pub(crate) struct TrustedSenders(Box<[IpNet]>);
 
@@ -52,15 +67,14 @@ impl TrustedSenders {
 }
 
 /// Reads a PROXY header off a connection. What follows it stays in `buffer`, and so does everything where there
-/// is no header and none is needed. `None`: the socket's addresses are the client's. Waits as long as the client
-/// does: the caller sets the deadline.
+/// is no header and none is needed. Waits as long as the client does: the caller sets the deadline.
 pub(crate) async fn read_header(
     socket: &mut Socket,
     buffer: &mut BytesMut,
     scope: &Scope,
     peer: SocketAddr,
     settings: ir::ProxyProtocol,
-) -> Result<Option<Proxied>, Refusal> {
+) -> Result<Introduction, Refusal> {
     let ir::ProxyProtocol { optional } = settings;
     let trusted = scope.bind().trusted_senders.covers(peer.ip());
     let mut reader = HeaderReader::new(trusted, optional);
@@ -69,11 +83,17 @@ pub(crate) async fn read_header(
         match if read == 0 { reader.end() } else { reader.read(buffer) } {
             Verdict::NeedMore => {}
             Verdict::Header { length, proxied } => {
+                let tlvs = Tlvs::of_header(buffer.get(..length).unwrap_or_default()).map_err(malformed)?;
                 buffer.advance(length);
-                return Ok(proxied);
+                return Ok(Introduction { proxied, tlvs });
             }
-            Verdict::Absent => return Ok(None),
+            Verdict::Absent => return Ok(Introduction::default()),
             Verdict::Refused(refusal) => return Err(refusal),
         }
     }
+}
+
+fn malformed(reason: Malformed) -> Refusal {
+    tracing::debug!(reason = reason.reason(), "malformed PROXY header");
+    Refusal::ProxyMalformed
 }

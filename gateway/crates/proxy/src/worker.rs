@@ -14,10 +14,20 @@ use crate::{
     access_log, carry::Carry, cohort::Cohort, listener::Port, snapshot::Held, snapshot::Scope,
     upstream::Pools,
 };
+pub use thread::Pulse;
 pub(crate) use thread::{Command, WorkerThread};
 
 /// The socket that connections came by, and their listener where the handshake has settled it.
 type CohortKey = (SocketKey, Option<ListenerId>);
+
+/// How the connections of a process that ends are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Farewell {
+    /// Nobody comes after it: one that waits for a request is closed.
+    Last,
+    /// A successor serves whoever comes: an HTTP/1 connection that waits for a request may have one more.
+    Succeeded,
+}
 
 /// What one worker thread owns. Everything on it is the thread's own; `carry` is what cores share.
 pub(crate) struct Worker {
@@ -29,8 +39,9 @@ pub(crate) struct Worker {
     pub(crate) access_log: access_log::Writer,
     held: RefCell<Held>,
     cohorts: RefCell<HashMap<CohortKey, Rc<Cohort>>>,
-    ports: RefCell<HashMap<SocketKey, Rc<Port>>>,
-    draining: Cell<bool>,
+    /// Mostly one of a key; more where the worker has inherited more.
+    ports: RefCell<HashMap<SocketKey, Vec<Rc<Port>>>>,
+    farewell: Cell<Option<Farewell>>,
     /// Accepted descriptors that are open.
     descriptors: Cell<usize>,
     descriptor_closed: Notify,
@@ -46,7 +57,7 @@ impl Worker {
             held: RefCell::new(held),
             cohorts: RefCell::default(),
             ports: RefCell::default(),
-            draining: Cell::new(false),
+            farewell: Cell::new(None),
             descriptors: Cell::new(0),
             descriptor_closed: Notify::new(),
         })
@@ -61,12 +72,13 @@ impl Worker {
     /// settings have changed since, it is one of its own, and drains.
     pub(crate) fn join(&self, port: &Cohort, scope: &Scope) -> Rc<Cohort> {
         let (socket, _) = port.key();
-        let current = scope.successor(&socket, &self.held.borrow()).filter(|_| !self.draining.get());
-        match current {
-            Some(scope) => self.cohort(socket, scope),
-            None => {
-                let cohort = Cohort::new(socket, scope.clone());
-                cohort.drain();
+        let current = scope.successor(&socket, &self.held.borrow());
+        match (current, self.farewell.get()) {
+            (Some(scope), None) => self.cohort(socket, scope),
+            (current, farewell) => {
+                let goes_on = current.is_some();
+                let cohort = Cohort::new(socket, current.unwrap_or_else(|| scope.clone()));
+                say(farewell.filter(|_| goes_on).unwrap_or(Farewell::Last), &cohort);
                 cohort
             }
         }
@@ -77,7 +89,7 @@ impl Worker {
     fn publish(&self, held: Held) {
         self.held.replace(held.clone());
         self.cohorts.borrow_mut().retain(|_, cohort| cohort.follow(&held));
-        let ports: Vec<Rc<Port>> = self.ports.borrow().values().cloned().collect();
+        let ports: Vec<Rc<Port>> = self.ports.borrow().values().flatten().cloned().collect();
         for port in ports {
             if let Some(cohort) = self.port_cohort(port.key()) {
                 port.serve_as(cohort);
@@ -91,7 +103,7 @@ impl Worker {
         match Port::open(key, socket, cohort) {
             Ok(port) => {
                 let port = Rc::new(port);
-                self.ports.borrow_mut().insert(key, Rc::clone(&port));
+                self.ports.borrow_mut().entry(key).or_default().push(Rc::clone(&port));
                 let worker = Rc::clone(self);
                 tokio::task::spawn_local(async move { port.accept(&worker).await });
             }
@@ -101,20 +113,26 @@ impl Worker {
 
     /// Stops accepting on a socket once its queue is empty.
     fn close(&self, key: &SocketKey) {
-        if let Some(port) = self.ports.borrow_mut().remove(key) {
-            port.close();
-        }
+        self.ports.borrow_mut().remove(key).iter().flatten().for_each(|port| port.close());
+    }
+
+    /// Stops accepting on these sockets at once: what is queued is somebody else's.
+    fn halt(&self, keys: &[SocketKey]) {
+        let mut ports = self.ports.borrow_mut();
+        keys.iter().filter_map(|key| ports.remove(key)).flatten().for_each(|port| port.halt());
     }
 
     /// Stops accepting everywhere and tells every connection to finish.
-    fn drain(&self) {
-        self.draining.set(true);
-        for (_, port) in self.ports.borrow_mut().drain() {
-            port.cohort().drain();
-            port.close();
+    fn drain(&self, farewell: Farewell) {
+        self.farewell.set(Some(farewell));
+        for (_, ports) in self.ports.borrow_mut().drain() {
+            for port in ports {
+                say(farewell, &port.cohort());
+                port.close();
+            }
         }
         for (_, cohort) in self.cohorts.borrow_mut().drain() {
-            cohort.drain();
+            say(farewell, &cohort);
         }
     }
 
@@ -154,5 +172,12 @@ impl Worker {
             }
             closed.await;
         }
+    }
+}
+
+fn say(farewell: Farewell, cohort: &Cohort) {
+    match farewell {
+        Farewell::Last => cohort.drain(),
+        Farewell::Succeeded => cohort.leave(),
     }
 }

@@ -57,6 +57,8 @@ pub(crate) fn of_connection(rules: &ConnectionRules) -> Vec<Row> {
         source_rate,
         listener_rate,
         trusted_senders,
+        // They refuse nobody.
+        tlv_headers: _,
         action,
         dry_run,
     } = rules;

@@ -1,9 +1,9 @@
 use ipnet::IpNet;
-use ir::{Duration, RateUnit, SourceKey};
+use ir::{Duration, ProxyTlv, RateUnit, SourceKey};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{FieldError, GATEWAY_GROUP, Kind, OWN_GROUP, PolicyTargetReference};
+use super::{FieldError, GATEWAY_GROUP, Kind, OWN_GROUP, PolicyTargetReference, TOKEN};
 
 /// Which connections to a Gateway or to one of its listeners are served at all: by who is calling, how many are
 /// open and how fast they come. A policy on a listener replaces the Gateway's whole policy there.
@@ -120,6 +120,22 @@ pub struct ListenerProxyProtocol {
     /// connection; an empty list believes nobody.
     #[schemars(with = "Option<Vec<String>>", length(max = 256), extend("items" = {"type": "string", "format": "cidr"}))]
     pub trusted_senders: Option<Vec<IpNet>>,
+    /// Request headers that are filled from TLVs of the connection's header. What a client sends under these names
+    /// is removed from every request, also where the connection has no such TLV.
+    #[schemars(length(min = 1, max = 32))]
+    pub headers: Option<Vec<ProxyProtocolHeader>>,
+}
+
+/// A request header that is filled from the PROXY header.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProxyProtocolHeader {
+    /// A token of RFC 9110 §5.6.2; none that frames, routes or forwards a message.
+    #[schemars(length(min = 1, max = 256), regex(pattern = TOKEN))]
+    pub name: String,
+    /// `ALPN`, `Authority`, `UniqueID`, `NetworkNamespace`, `SSLVersion`, `SSLCommonName`, `SSLCipher`,
+    /// `SSLSignatureAlgorithm`, `SSLKeyAlgorithm`, `SSLVerify`, or a sender's own type, `0xE0` to `0xFF`.
+    pub tlv: ProxyTlv,
 }
 
 /// What a refused client sees.
@@ -167,10 +183,53 @@ impl Kind for ConnectionPolicy {
                 refuse(&format!("{path}.kind"), format!("`{}`: expected Gateway", target.kind));
             }
         }
+        let headers = self.proxy_protocol.as_ref().and_then(|proxy| proxy.headers.as_deref());
+        check_headers(headers.unwrap_or_default(), &mut refuse);
         if let Some(action) = self.action {
             action.check(&mut refuse);
         }
         errors
+    }
+}
+
+/// Fields that frame, route or forward a message, or are about one connection (RFC 9110 §7.6.1). Nobody but the
+/// gateway itself sets these.
+const TAKEN: [&str; 15] = [
+    "connection",
+    "content-length",
+    "expect",
+    "forwarded",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+    "x-real-ip",
+    "x-request-id",
+];
+
+/// Families of such fields.
+const TAKEN_PREFIXES: [&str; 2] = ["x-forwarded-", "x-envoy-"];
+
+/// Backends that read `_` for `-` (CGI) must not be told a field twice, nor one of ours by another spelling.
+fn comparable(name: &str) -> String {
+    name.to_ascii_lowercase().replace('_', "-")
+}
+
+fn check_headers(headers: &[ProxyProtocolHeader], refuse: &mut impl FnMut(&str, String)) {
+    for (index, ProxyProtocolHeader { name, tlv: _ }) in headers.iter().enumerate() {
+        let path = format!("spec.proxyProtocol.headers[{index}].name");
+        let own = comparable(name);
+        if TAKEN.contains(&&*own) || TAKEN_PREFIXES.iter().any(|prefix| own.starts_with(prefix)) {
+            refuse(&path, format!("`{name}`: the gateway sets or needs this field itself"));
+        }
+        if let Some(first) = headers.iter().take(index).position(|other| comparable(&other.name) == own) {
+            refuse(&path, format!("`{name}`: the same field as headers[{first}]"));
+        }
     }
 }
 
@@ -224,6 +283,31 @@ mod tests {
             let paths: Vec<String> = errors(bad).into_iter().map(|error| error.path).collect();
             assert_eq!(paths, ["spec.action.closeDelay"], "{bad}");
         }
+    }
+
+    #[test]
+    fn fields_of_the_gateways_own_are_not_filled_from_tlvs() {
+        let paths = |names: &[&str]| -> Vec<String> {
+            let headers: Vec<String> =
+                names.iter().map(|name| format!("{{name: {name}, tlv: ALPN}}")).collect();
+            let errors = errors(&format!("proxyProtocol: {{headers: [{}]}}", headers.join(", ")));
+            errors.into_iter().map(|error| error.path).collect()
+        };
+        assert_eq!(paths(&["X-TLS-Client-CN", "X-Alpn", "authorization"]), [] as [String; 0]);
+        for name in [
+            "Connection",
+            "HOST",
+            "te",
+            "X-Forwarded-For",
+            "x-forwarded-client-cert",
+            "X_Real_IP",
+            "x-envoy-peer",
+            "Content-Length",
+        ] {
+            assert_eq!(paths(&["x-a", name]), ["spec.proxyProtocol.headers[1].name"], "{name}");
+        }
+        let twice = ["spec.proxyProtocol.headers[1].name", "spec.proxyProtocol.headers[3].name"];
+        assert_eq!(paths(&["x-a", "X-A", "x-b", "X_b"]), twice);
     }
 
     #[test]

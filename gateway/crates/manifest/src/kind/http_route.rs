@@ -1,11 +1,13 @@
 use std::borrow::Cow;
 
-use ir::{Duration, HeaderModifier, Hostname};
+use ir::{Duration, Hostname};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    FieldError, GATEWAY_GROUP, GROUP, KIND, Kind, NAMESPACE, ParentReference, SECTION_NAME, TOKEN, Unserved,
+    FieldError, GATEWAY_GROUP, GROUP, HttpFilter, KIND, Kind, NAMESPACE, ParentReference, SECTION_NAME,
+    TOKEN, Unserved,
+    http_filter::{check_filters, replaces_prefix},
 };
 
 /// Which requests go to which backends, and how they are changed on the way.
@@ -173,77 +175,6 @@ pub enum HttpMethod {
     Patch,
 }
 
-/// One step; `type` says which, and the field of that name holds its settings.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct HttpFilter {
-    /// Which step.
-    #[serde(rename = "type")]
-    pub filter_type: HttpFilterType,
-    /// Edits the request's header.
-    pub request_header_modifier: Option<HeaderModifier>,
-    /// Edits the response's header.
-    pub response_header_modifier: Option<HeaderModifier>,
-    /// Copies requests to another backend.
-    #[schemars(extend("x-gateway-unserved" = "mirrors are not served yet; the rule answers 500"))]
-    pub request_mirror: Option<Unserved>,
-    /// Answers with a redirect.
-    #[schemars(extend("x-gateway-unserved" = "redirects are not served yet; the rule answers 500"))]
-    pub request_redirect: Option<Unserved>,
-    /// Rewrites host or path.
-    #[serde(rename = "urlRewrite")]
-    #[schemars(extend("x-gateway-unserved" = "rewrites are not served yet; the rule answers 500"))]
-    pub url_rewrite: Option<Unserved>,
-    /// Cross-origin resource sharing.
-    #[schemars(extend("x-gateway-unserved" = "CORS is not served yet; the rule answers 500"))]
-    pub cors: Option<Unserved>,
-    /// Asks an external service (experimental channel).
-    #[schemars(extend("x-gateway-unserved" = "external authorisation is not served yet; the rule answers 500"))]
-    pub external_auth: Option<Unserved>,
-    /// A filter of an implementation.
-    #[schemars(extend("x-gateway-unserved" = "extension filters are not served yet; the rule answers 500"))]
-    pub extension_ref: Option<Unserved>,
-}
-
-/// Steps that Gateway API knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-pub enum HttpFilterType {
-    /// Edits the request's header.
-    RequestHeaderModifier,
-    /// Edits the response's header.
-    ResponseHeaderModifier,
-    /// Copies requests to another backend.
-    RequestMirror,
-    /// Answers with a redirect.
-    RequestRedirect,
-    /// Rewrites host or path.
-    #[serde(rename = "URLRewrite")]
-    UrlRewrite,
-    /// A filter of an implementation.
-    ExtensionRef,
-    /// Cross-origin resource sharing.
-    #[serde(rename = "CORS")]
-    Cors,
-    /// Asks an external service (experimental channel).
-    ExternalAuth,
-}
-
-impl HttpFilterType {
-    /// The text of the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::RequestHeaderModifier => "RequestHeaderModifier",
-            Self::ResponseHeaderModifier => "ResponseHeaderModifier",
-            Self::RequestMirror => "RequestMirror",
-            Self::RequestRedirect => "RequestRedirect",
-            Self::UrlRewrite => "URLRewrite",
-            Self::ExtensionRef => "ExtensionRef",
-            Self::Cors => "CORS",
-            Self::ExternalAuth => "ExternalAuth",
-        }
-    }
-}
-
 /// A backend and its share.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -266,9 +197,9 @@ pub struct BackendRef {
     /// Share: weight over the sum of weights. By default 1; 0 means none.
     #[schemars(range(max = 1_000_000))]
     pub weight: Option<u32>,
-    /// Changes to requests that go to this backend.
+    /// Changes to requests that go to this backend, after the rule's, and to their responses, before the rule's.
     #[serde(default)]
-    #[schemars(length(max = 16), extend("x-gateway-unserved" = "filters of one backend are not served yet; its share answers 500"))]
+    #[schemars(length(max = 16))]
     pub filters: Vec<HttpFilter>,
 }
 
@@ -353,10 +284,10 @@ impl HttpRouteRule {
                 condition.check(&format!("{path}.matches[{index}].path.value"), errors);
             }
         }
-        check_filters(&self.filters, &format!("{path}.filters"), errors);
-        let redirects =
-            self.filters.iter().any(|filter| filter.filter_type == HttpFilterType::RequestRedirect);
-        if redirects && !self.backend_refs.is_empty() {
+        self.check_filters(&self.filters, &format!("{path}.filters"), errors);
+        if self.filters.iter().any(|filter| filter.request_redirect.is_some())
+            && !self.backend_refs.is_empty()
+        {
             let message = "a rule that redirects has no backends";
             errors.push(FieldError::new(format!("{path}.backendRefs"), message));
         }
@@ -365,7 +296,7 @@ impl HttpRouteRule {
             if backend.group().is_empty() && backend.kind() == "Service" && backend.port.is_none() {
                 errors.push(FieldError::new(format!("{path}.port"), "a Service needs a port"));
             }
-            check_filters(&backend.filters, &format!("{path}.filters"), errors);
+            self.check_filters(&backend.filters, &format!("{path}.filters"), errors);
         }
         if let Some(HttpRouteTimeouts { request: Some(request), backend_request: Some(backend) }) =
             self.timeouts
@@ -374,6 +305,31 @@ impl HttpRouteRule {
         {
             let message = format!("{backend} is longer than timeouts.request, which is {request}");
             errors.push(FieldError::new(format!("{path}.timeouts.backendRequest"), message));
+        }
+    }
+
+    fn check_filters(&self, filters: &[HttpFilter], path: &str, errors: &mut Vec<FieldError>) {
+        check_filters(filters, path, errors);
+        if let Some(place) = filters.iter().position(replaces_prefix)
+            && self.prefix().is_none()
+        {
+            let message = "ReplacePrefixMatch needs a rule with exactly one match, of type PathPrefix";
+            errors.push(FieldError::new(format!("{path}[{place}]"), message));
+        }
+    }
+
+    /// The path prefix that every request of the rule has, if one match says it for all: what ReplacePrefixMatch
+    /// replaces.
+    pub fn prefix(&self) -> Option<&str> {
+        match &*self.matches {
+            [] => Some("/"),
+            [HttpRouteMatch { path: None, .. }] => Some("/"),
+            [HttpRouteMatch { path: Some(path), .. }]
+                if path.match_type.unwrap_or_default() == PathMatchType::PathPrefix =>
+            {
+                Some(path.value.as_deref().unwrap_or("/"))
+            }
+            _ => None,
         }
     }
 }
@@ -408,49 +364,5 @@ impl HttpPathMatch {
             let message = format!("`{value}` contains `{bad}`, which a path holds percent-encoded only");
             errors.push(FieldError::new(path, message));
         }
-    }
-}
-
-fn check_filters(filters: &[HttpFilter], path: &str, errors: &mut Vec<FieldError>) {
-    for (index, filter) in filters.iter().enumerate() {
-        let path = format!("{path}[{index}]");
-        let settings = [
-            (
-                HttpFilterType::RequestHeaderModifier,
-                "requestHeaderModifier",
-                filter.request_header_modifier.is_some(),
-            ),
-            (
-                HttpFilterType::ResponseHeaderModifier,
-                "responseHeaderModifier",
-                filter.response_header_modifier.is_some(),
-            ),
-            (HttpFilterType::RequestMirror, "requestMirror", filter.request_mirror.is_some()),
-            (HttpFilterType::RequestRedirect, "requestRedirect", filter.request_redirect.is_some()),
-            (HttpFilterType::UrlRewrite, "urlRewrite", filter.url_rewrite.is_some()),
-            (HttpFilterType::Cors, "cors", filter.cors.is_some()),
-            (HttpFilterType::ExternalAuth, "externalAuth", filter.external_auth.is_some()),
-            (HttpFilterType::ExtensionRef, "extensionRef", filter.extension_ref.is_some()),
-        ];
-        for (kind, field, given) in settings {
-            if kind == filter.filter_type && !given {
-                let message = format!("type {} needs `{field}`", kind.as_str());
-                errors.push(FieldError::new(&path, message));
-            }
-            if kind != filter.filter_type && given {
-                let message = format!("`{field}` does not go with type {}", filter.filter_type.as_str());
-                errors.push(FieldError::new(format!("{path}.{field}"), message));
-            }
-        }
-        let repeatable =
-            matches!(filter.filter_type, HttpFilterType::RequestMirror | HttpFilterType::ExtensionRef);
-        if !repeatable && filters[..index].iter().any(|earlier| earlier.filter_type == filter.filter_type) {
-            let message = format!("{} stands twice", filter.filter_type.as_str());
-            errors.push(FieldError::new(format!("{path}.type"), message));
-        }
-    }
-    let has = |wanted| filters.iter().any(|filter| filter.filter_type == wanted);
-    if has(HttpFilterType::RequestRedirect) && has(HttpFilterType::UrlRewrite) {
-        errors.push(FieldError::new(path, "RequestRedirect and URLRewrite exclude each other"));
     }
 }

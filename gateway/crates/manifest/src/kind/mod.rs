@@ -15,6 +15,7 @@ mod endpoint_slice;
 mod field;
 mod gateway;
 mod gateway_class;
+mod http_filter;
 mod http_route;
 mod namespace;
 mod reference;
@@ -32,7 +33,7 @@ pub use client_traffic_policy::{
 pub use config_map::ConfigMap;
 pub use connection_policy::{
     ClientCidrs, ConcurrentConnections, ConnectionAction, ConnectionActionType, ConnectionPolicy,
-    ConnectionRates, ListenerProxyProtocol, PerPrefix, PerSource, Rate,
+    ConnectionRates, ListenerProxyProtocol, PerPrefix, PerSource, ProxyProtocolHeader, Rate,
 };
 pub use endpoint_slice::{AddressType, EndpointConditions, EndpointPort, EndpointSlice, SliceEndpoint};
 pub use field::{FieldError, Kind, UNSERVED, Unserved};
@@ -41,9 +42,13 @@ pub use gateway::{
     RouteNamespaces, RouteNamespacesFrom, TlsMode,
 };
 pub use gateway_class::{GatewayClass, ParametersReference};
+pub use http_filter::{
+    HttpFilter, HttpFilterType, HttpPathModifier, HttpPathModifierType, HttpRequestMirror,
+    HttpRequestRedirect, HttpUrlRewrite, MirrorBackendRef, MirrorFraction, RedirectScheme,
+};
 pub use http_route::{
-    BackendRef, HeaderMatch, HttpFilter, HttpFilterType, HttpMethod, HttpPathMatch, HttpRoute,
-    HttpRouteMatch, HttpRouteRule, HttpRouteTimeouts, MatchType, PathMatchType, QueryParamMatch,
+    BackendRef, HeaderMatch, HttpMethod, HttpPathMatch, HttpRoute, HttpRouteMatch, HttpRouteRule,
+    HttpRouteTimeouts, MatchType, PathMatchType, QueryParamMatch,
 };
 pub use namespace::Namespace;
 pub use reference::{

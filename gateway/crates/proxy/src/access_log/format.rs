@@ -36,6 +36,21 @@ pub(super) fn print(line: &mut String, what: impl Display) {
     let _ = write!(line, "{what}");
 }
 
+/// A sender's values are cut here, so that a line of the log stays a line's length.
+const LONGEST_VALUE: usize = 256;
+
+/// What the PROXY header says beside addresses: keys (`tlv_` and what [`ir::ProxyTlv`] has for the log) and values,
+/// which are the sender's choice, cut to [`LONGEST_VALUE`] bytes.
+pub(super) fn tlvs(names: &Names<'_>, mut each: impl FnMut(&str, &[u8])) {
+    let Some(tlvs) = names.tlvs else { return };
+    let mut key = String::new();
+    for (what, value) in tlvs.iter() {
+        key.clear();
+        print(&mut key, format_args!("tlv_{}", what.log_key()));
+        each(&key, value.get(..LONGEST_VALUE).unwrap_or(&value));
+    }
+}
+
 /// `1.2` or `1.3`: rustls has no others.
 pub(super) fn tls_version(version: rustls::ProtocolVersion) -> Option<&'static str> {
     match version {

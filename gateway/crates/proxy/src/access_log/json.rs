@@ -2,20 +2,26 @@ use std::{fmt::Display, time::SystemTime};
 
 use super::{
     Names, Record,
-    format::{Millis, Timestamp, print, protocol, tls_version},
+    format::{Millis, Timestamp, print, protocol, tls_version, tlvs},
 };
 use crate::{refusal::Refusal, sources::Source};
 
 /// The keys of a request's object: `time`, `client`, `peer`, `local`, `method`, `authority`, `path` (with its
 /// query, as received), `protocol`, `status`, `flags`, `detail`, `bytes_received`, `bytes_sent`,
 /// `duration_ms`, `listener`, `route`, `rule`, `upstream`, `endpoint`, `upstream_duration_ms`, `tls_version`,
-/// `sni`, `request_id`, `user_agent`. What is absent is left out; keys are never renamed.
+/// `sni`, `request_id`, `user_agent`; where there was a PROXY header `destination` (where the client connected to; `local`
+/// is our end of the socket) and, for each of its TLVs, `tlv_alpn`, `tlv_authority`, `tlv_unique_id`, `tlv_netns`,
+/// `tlv_ssl_version`, `tlv_ssl_cn`, `tlv_ssl_cipher`, `tlv_ssl_sig_alg`, `tlv_ssl_key_alg`, `tlv_ssl_verify`,
+/// `tlv_0xe0` to `tlv_0xff`. What is absent is left out; keys are never renamed.
 pub(super) fn request(line: &mut String, record: &Record, names: &Names<'_>) {
     line.push('{');
     raw(line, "time", Timestamp(record.started));
     raw(line, "client", record.client);
     raw(line, "peer", names.source.peer);
     raw(line, "local", names.source.local);
+    if let Some(proxied) = names.source.proxied {
+        raw(line, "destination", proxied.destination);
+    }
     raw(line, "method", &record.method);
     if let Some(authority) = &record.authority {
         text(line, "authority", authority.as_bytes());
@@ -42,6 +48,7 @@ pub(super) fn request(line: &mut String, record: &Record, names: &Names<'_>) {
     if let Some(agent) = &record.user_agent {
         text(line, "user_agent", agent.as_bytes());
     }
+    tlvs(names, |key, value| text(line, key, value));
     line.push_str("}\n");
 }
 

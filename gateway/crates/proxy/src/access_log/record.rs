@@ -7,7 +7,11 @@ use std::{
 use http::{HeaderValue, Method, StatusCode, Uri, Version, header::HOST, header::USER_AGENT, request::Parts};
 use ir::{EndpointAddress, ListenerId, RuleId};
 
-use crate::{connection::TlsInfo, policy::X_REQUEST_ID, sources::Source};
+use crate::{
+    connection::TlsInfo,
+    policy::X_REQUEST_ID,
+    sources::{Source, Tlvs},
+};
 
 /// What is known of one request. Made when its head has been read, and only if the access log is on; filled
 /// while it is served; written when its response has ended.
@@ -67,6 +71,8 @@ pub(crate) struct Names<'a> {
     pub(crate) upstream: Option<&'a str>,
     /// Who is calling.
     pub(crate) source: &'a Source,
+    /// Of the PROXY header.
+    pub(crate) tlvs: Option<&'a Tlvs>,
     /// Of the handshake.
     pub(crate) tls: Option<&'a TlsInfo>,
 }

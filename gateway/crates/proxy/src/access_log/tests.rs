@@ -9,7 +9,11 @@ use ir::{AccessLogFormat, EndpointAddress, ListenerId, RuleId};
 use prometheus::IntCounter;
 
 use super::{Names, Record, Sink, Upstreamed, Writer, format};
-use crate::{connection::TlsInfo, refusal::Refusal, sources::Source};
+use crate::{
+    connection::TlsInfo,
+    refusal::Refusal,
+    sources::{Proxied, Source, Tlvs},
+};
 
 fn source() -> Source {
     Source { peer: "192.0.2.9:5".parse().unwrap(), local: "192.0.2.1:443".parse().unwrap(), proxied: None }
@@ -24,11 +28,22 @@ fn head(target: &str, headers: &[(&str, &[u8])]) -> Parts {
 }
 
 fn line(format: AccessLogFormat, record: &Record, rule: Option<&RuleId>) -> String {
+    line_of(format, record, rule, &source(), None)
+}
+
+fn line_of(
+    format: AccessLogFormat,
+    record: &Record,
+    rule: Option<&RuleId>,
+    source: &Source,
+    tlvs: Option<&Tlvs>,
+) -> String {
     let names = Names {
         listener: &ListenerId("default/eg/web".into()),
         rule,
         upstream: rule.map(|_| "Service default/tea:80"),
-        source: &source(),
+        source,
+        tlvs,
         tls: Some(&TlsInfo {
             sni: Some("shop.test".into()),
             version: Some(rustls::ProtocolVersion::TLSv1_3),
@@ -70,6 +85,43 @@ fn text_is_for_people() {
          upstream_time=2.005ms peer=192.0.2.9:5 tls=1.3 sni=\"shop.test\" id=\"id-1\" agent=\"curl/8\" \
          detail=\"a \\\"bad\\\" response\"\n"
     );
+}
+
+/// A header from 203.0.113.7 to 198.51.100.1, with a version of TLS and a value that is long and hostile.
+fn introduced() -> (Source, Tlvs) {
+    let ends = ["203.0.113.7:5", "198.51.100.1:443"].map(|end| end.parse().unwrap());
+    let proxied = Some(Proxied { source: ends[0], destination: ends[1] });
+    let own = [b"\xea\x01\0", &[0xab; 256][..]].concat();
+    let tlvs = [b"\x02\0\x04a\"\n\x9b\x20\0\x0c\x01\0\0\0\x01\x21\0\x04TLSx", &own[..]].concat();
+    let length = (12 + tlvs.len()) as u16;
+    let header = [b"\r\n\r\n\0\r\nQUIT\n\x21\x11", &length.to_be_bytes()[..], &[7; 12], &tlvs].concat();
+    (Source { proxied, ..source() }, Tlvs::of_header(&header).unwrap().unwrap())
+}
+
+#[test]
+fn what_a_proxy_header_says_is_told_escaped_and_cut() {
+    let (record, _) = full();
+    let (source, tlvs) = introduced();
+    let text = line_of(AccessLogFormat::Text, &record, None, &source, Some(&tlvs));
+    assert!(text.contains(" destination=198.51.100.1:443 "), "{text}");
+    let cut = "ab".repeat(128);
+    let told = format!(
+        " tlv_authority=\"a\\\"\\x0a\\x9b\" tlv_ssl_version=\"TLSx\" tlv_ssl_verify=\"1\" tlv_0xea=\"{cut}\"\n"
+    );
+    assert!(text.ends_with(&told), "{text}");
+    let json = line_of(AccessLogFormat::Json, &record, None, &source, Some(&tlvs));
+    let object: serde_json::Value = serde_json::from_str(&json).unwrap();
+    for (key, value) in [
+        ("local", "192.0.2.1:443"),
+        ("destination", "198.51.100.1:443"),
+        ("tlv_authority", "a\"\n\u{fffd}"),
+        ("tlv_ssl_version", "TLSx"),
+        ("tlv_ssl_verify", "1"),
+        ("tlv_0xea", &cut),
+    ] {
+        assert_eq!(object[key], value, "{key}");
+    }
+    assert!(!json.trim_end().contains(['\n', '\u{9b}']), "{json}");
 }
 
 #[test]

@@ -2,7 +2,7 @@ use std::{fmt::Display, time::SystemTime};
 
 use super::{
     Names, Record,
-    format::{Millis, Timestamp, print, protocol, tls_version},
+    format::{Millis, Timestamp, print, protocol, tls_version, tlvs},
 };
 use crate::{refusal::Refusal, sources::Source};
 
@@ -49,6 +49,9 @@ pub(super) fn request(line: &mut String, record: &Record, names: &Names<'_>) {
     if names.source.peer.ip() != record.client {
         pair(line, "peer", names.source.peer);
     }
+    if let Some(proxied) = names.source.proxied {
+        pair(line, "destination", proxied.destination);
+    }
     if let Some(version) = names.tls.and_then(|tls| tls.version).and_then(tls_version) {
         pair(line, "tls", version);
     }
@@ -64,6 +67,7 @@ pub(super) fn request(line: &mut String, record: &Record, names: &Names<'_>) {
     if let Some(detail) = &record.detail {
         quoted(line, "detail", detail.as_bytes());
     }
+    tlvs(names, |key, value| quoted(line, key, value));
     line.push('\n');
 }
 

@@ -14,7 +14,7 @@ use crate::{
     refusal::Refusal,
     slots::{Slot, Stage},
     snapshot::Scope,
-    sources::Source,
+    sources::{Source, Tlvs},
     worker::Worker,
 };
 
@@ -30,6 +30,8 @@ pub(super) struct Established {
     /// Bytes already read and not consumed.
     pub(super) buffered: BytesMut,
     pub(super) source: Source,
+    /// Of the PROXY header.
+    pub(super) tlvs: Option<Tlvs>,
     pub(super) tls: Option<TlsInfo>,
     pub(super) cohort: Rc<Cohort>,
 }
@@ -62,11 +64,17 @@ pub(super) async fn establish(
 ) -> Result<Option<Established>, Refused> {
     let deadline = Instant::now() + PHASE;
     let mut buffered = BytesMut::new();
+    let mut tlvs = None;
     if let Some(settings) = scope.bind().client.proxy_protocol {
         let header = crate::sources::read_header(&mut socket, &mut buffered, &scope, source.peer, settings);
         match timeout_at(deadline, header).await.unwrap_or(Err(Refusal::Timeout)) {
-            Ok(proxied) => source.proxied = proxied,
+            Ok(introduction) => (source.proxied, tlvs) = (introduction.proxied, introduction.tlvs),
+            // It is counted below, and what is seen here is the reset that it was ended with.
+            Err(Refusal::Aborted) if worker.carry.below.has_refused(&source) => return Ok(None),
             Err(refusal) => return Err(Refused { refusal, scope, source, turned_away: None }),
+        }
+        if let Err(refusal) = worker.carry.below.check(&source) {
+            return Err(Refused { refusal, scope, source, turned_away: None });
         }
         if socket.has_listener()
             && let Err(refusal) = admit(worker, &mut socket, &scope, &source, Known::Source)
@@ -74,18 +82,20 @@ pub(super) async fn establish(
             return Err(Refused { refusal, scope, source, turned_away: Some(socket) });
         }
     }
-    match scope.bind().protocol {
-        Protocol::Http => clear_text(cohort, scope, socket, buffered, source, deadline).await,
+    let established = match scope.bind().protocol {
+        Protocol::Http => clear_text(cohort, scope, socket, buffered, source, deadline).await?,
         Protocol::Https => {
             let mut phase = Handshake { worker, cohort, scope, source, turned_away: None };
             match timeout_at(deadline, phase.run(socket, buffered)).await.unwrap_or(Err(Refusal::Timeout)) {
-                Ok(established) => Ok(Some(established)),
+                Ok(established) => Some(established),
                 Err(refusal) => {
-                    Err(Refused { refusal, scope: phase.scope, source, turned_away: phase.turned_away })
+                    let Handshake { scope, turned_away, .. } = phase;
+                    return Err(Refused { refusal, scope, source, turned_away });
                 }
             }
         }
-    }
+    };
+    Ok(established.map(|established| Established { tlvs, ..established }))
 }
 
 async fn clear_text(
@@ -117,7 +127,7 @@ async fn clear_text(
         Ok(Err(_)) => return Err(ended(cohort, source, Refusal::Aborted)),
         Err(_) => return Err(ended(cohort, source, Refusal::Timeout)),
     };
-    Ok(Some(Established { ready, buffered, source, tls: None, cohort: Rc::clone(cohort) }))
+    Ok(Some(Established { ready, buffered, source, tlvs: None, tls: None, cohort: Rc::clone(cohort) }))
 }
 
 /// A clear-text connection that has come to nothing.
@@ -139,7 +149,7 @@ async fn first_bytes(
         }
     };
     let last_call = async {
-        cohort.drained().await;
+        cohort.dismissed().await;
         sleep(LAST_CALL).await;
     };
     tokio::select! {
@@ -208,7 +218,7 @@ impl Handshake<'_> {
         // Inside TLS, HTTP/2 is agreed on by ALPN and by nothing else (RFC 9113 §3.2).
         let ready = if is_http2 { Ready::TlsHttp2(io) } else { Ready::TlsHttp1(io) };
         let tls = Some(TlsInfo { sni, version });
-        Ok(Established { ready, buffered: BytesMut::new(), source: self.source, tls, cohort })
+        Ok(Established { ready, buffered: BytesMut::new(), source: self.source, tlvs: None, tls, cohort })
     }
 }
 

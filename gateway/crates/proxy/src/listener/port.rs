@@ -37,8 +37,17 @@ pub(crate) struct Port {
     key: SocketKey,
     socket: AsyncFd<OwnedFd>,
     cohort: RefCell<Rc<Cohort>>,
-    closing: Cell<bool>,
+    ending: Cell<Option<Ending>>,
     told: Notify,
+}
+
+/// Why accepting ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// Nobody listens there any more: what is queued is served yet.
+    Closed,
+    /// Another process accepts what is queued.
+    Halted,
 }
 
 impl Port {
@@ -47,7 +56,7 @@ impl Port {
         // SAFETY: an OwnedFd always gives the same descriptor, and keeps it open as long as it lives; it lives in
         // the AsyncFd and is never swapped.
         let socket = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?;
-        Ok(Self { key, socket, cohort: RefCell::new(cohort), closing: Cell::new(false), told: Notify::new() })
+        Ok(Self { key, socket, cohort: RefCell::new(cohort), ending: Cell::new(None), told: Notify::new() })
     }
 
     /// Where it listens.
@@ -67,13 +76,22 @@ impl Port {
 
     /// Ends [`Port::accept`] once the queue is empty.
     pub(crate) fn close(&self) {
-        self.closing.set(true);
+        self.ending.set(Some(Ending::Closed));
         self.told.notify_one();
     }
 
-    /// Accepts until told to close.
+    /// Ends [`Port::accept`] at once: nothing is accepted after this call.
+    pub(crate) fn halt(&self) {
+        self.ending.set(Some(Ending::Halted));
+        self.told.notify_one();
+    }
+
+    /// Accepts until told to close or to halt.
     pub(crate) async fn accept(&self, worker: &Rc<Worker>) {
         loop {
+            if self.ending.get() == Some(Ending::Halted) {
+                return;
+            }
             if worker.carry.is_out_of_descriptors() {
                 pause(worker).await;
                 continue;
@@ -82,6 +100,9 @@ impl Port {
                 biased;
                 ready = self.socket.readable() => ready,
                 () = self.told.notified() => {
+                    if self.ending.get() == Some(Ending::Halted) {
+                        return;
+                    }
                     // Told to close: what is queued is still served, and only an empty queue ends it.
                     match self.accept_queued(worker) {
                         Queue::Empty => return,
@@ -93,8 +114,11 @@ impl Port {
                 }
             };
             let Ok(mut ready) = ready else { return };
+            if self.ending.get() == Some(Ending::Halted) {
+                return;
+            }
             match self.accept_queued(worker) {
-                Queue::Empty if self.closing.get() => return,
+                Queue::Empty if self.ending.get().is_some() => return,
                 Queue::Empty => ready.clear_ready(),
                 Queue::More => {}
                 Queue::Exhausted => pause(worker).await,

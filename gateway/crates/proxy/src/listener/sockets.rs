@@ -1,4 +1,10 @@
-use std::{collections::BTreeMap, io, net::SocketAddr, os::fd::OwnedFd, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io,
+    net::SocketAddr,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    time::Duration,
+};
 
 use ir::{SocketKey, TcpKeepalive, Transport};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -22,7 +28,8 @@ pub struct BindError {
 #[derive(Default)]
 pub(crate) struct Sockets(BTreeMap<SocketKey, Bound>);
 
-/// The sockets of one key, one per worker.
+/// The sockets of one key: one per worker, or more, where an earlier process had more workers.
+#[derive(Default)]
 pub(crate) struct Bound(Vec<Socket>);
 
 impl Sockets {
@@ -39,6 +46,11 @@ impl Sockets {
     /// Gives up every socket whose key does not satisfy the condition. Workers' descriptors stay open.
     pub(crate) fn remove_unless(&mut self, keep: impl Fn(&SocketKey) -> bool) -> Vec<SocketKey> {
         self.0.extract_if(.., |key, _| !keep(key)).map(|(key, _)| key).collect()
+    }
+
+    /// The keys, with the sockets of each.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&SocketKey, &Bound)> {
+        self.0.iter()
     }
 
     /// The sockets of a key.
@@ -64,10 +76,46 @@ impl Bound {
         self.0.iter().try_for_each(|socket| set_keepalive(socket, keepalive))
     }
 
-    /// A descriptor of a worker's socket for the worker to keep.
-    pub(crate) fn lend(&self, worker: usize) -> io::Result<OwnedFd> {
-        Ok(self.0[worker].try_clone()?.into())
+    /// Descriptors of a worker's sockets for the worker to keep. Closing a socket would reset what is queued there, so
+    /// that one more than there are workers is lent to one of them too.
+    pub(crate) fn lend(&self, worker: usize, workers: usize) -> io::Result<Vec<OwnedFd>> {
+        let own = self.0.iter().skip(worker).step_by(workers);
+        own.map(|socket| Ok(socket.try_clone()?.into())).collect()
     }
+
+    /// A listening socket that another process has opened.
+    pub(crate) fn add(&mut self, socket: Socket) {
+        self.0.push(socket);
+    }
+
+    /// Further descriptors of the same sockets, and of new ones until there are `count`. A new one that cannot be had
+    /// is done without: there are others.
+    pub(crate) fn share(&self, key: SocketKey, count: usize) -> io::Result<Self> {
+        let mut all = self.0.iter().map(Socket::try_clone).collect::<io::Result<Vec<Socket>>>()?;
+        while all.len() < count {
+            match bind(&key) {
+                Ok(socket) => all.push(socket),
+                Err(error) => {
+                    tracing::warn!(%key, %error, "a worker goes without a socket of its own");
+                    break;
+                }
+            }
+        }
+        Ok(Self(all))
+    }
+
+    /// Their descriptors.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.0.iter().map(AsFd::as_fd)
+    }
+}
+
+/// The key of a socket that listens as ours do. `None`: it does not.
+pub(crate) fn key_of(socket: &Socket) -> Option<SocketKey> {
+    let address = socket.local_addr().ok()?.as_socket()?;
+    let listens = socket.is_listener().ok()? && socket.protocol().ok()? == Some(Protocol::TCP);
+    let ours = listens && socket.reuse_port().ok()? && (address.is_ipv4() || socket.only_v6().ok()?);
+    ours.then(|| SocketKey { transport: Transport::Tcp, address: address.ip(), port: address.port() })
 }
 
 fn bind(key: &SocketKey) -> io::Result<Socket> {

@@ -7,7 +7,10 @@ use prometheus::{
 
 use super::{
     Family, register,
-    table::{CONNECTIONS_REFUSED, KERNEL_CONNECTIONS_OPEN, KERNEL_TIER, KERNEL_UNREAD},
+    table::{
+        CONNECTIONS_REFUSED, KERNEL_CONNECTIONS_OPEN, KERNEL_DEGRADED, KERNEL_SOURCES_EVICTED, KERNEL_TIER,
+        KERNEL_UNANSWERED, KERNEL_UNREAD,
+    },
 };
 
 /// What the kernel half has counted, when somebody reads.
@@ -15,12 +18,18 @@ use super::{
 pub struct KernelReading {
     /// Connections refused, by listener, tier and reason.
     pub refused: Vec<(ListenerId, &'static str, &'static str, u64)>,
+    /// Those of them whose senders got no answer though they should have had one, by listener and tier.
+    pub unanswered: Vec<(ListenerId, &'static str, u64)>,
+    /// Connections whose source's count had made room for another one's when they ended.
+    pub sources_evicted: u64,
     /// Open connections, by listener.
     pub open: Vec<(ListenerId, u64)>,
     /// Frames let through unjudged, by reason.
     pub unread: Vec<(&'static str, u64)>,
     /// What enforces limits on each interface.
     pub tiers: Vec<(String, &'static str)>,
+    /// What does less than it could: the interface, or nothing for all of it, and the reason in a word.
+    pub degraded: Vec<(String, &'static str)>,
 }
 
 /// Metrics about the kernel half, for whoever runs it. Its refusals join those of user space under one name.
@@ -33,7 +42,15 @@ impl KernelMetrics {
     /// Registers them; `read` is called whenever the registry is read. At most once per registry.
     pub fn register(registry: &Registry, read: impl Fn() -> KernelReading + Send + Sync + 'static) {
         // A name is registered once; what is collected under it may come from several places.
-        let descs = [KERNEL_CONNECTIONS_OPEN, KERNEL_TIER, KERNEL_UNREAD].iter().map(Family::desc).collect();
+        let families = [
+            KERNEL_CONNECTIONS_OPEN,
+            KERNEL_DEGRADED,
+            KERNEL_SOURCES_EVICTED,
+            KERNEL_TIER,
+            KERNEL_UNANSWERED,
+            KERNEL_UNREAD,
+        ];
+        let descs = families.iter().map(Family::desc).collect();
         register(registry, Self { read: Box::new(read), descs });
     }
 }
@@ -44,17 +61,28 @@ impl Collector for KernelMetrics {
     }
 
     fn collect(&self) -> Vec<proto::MetricFamily> {
-        let KernelReading { refused, open, unread, tiers } = (self.read)();
+        let KernelReading { refused, unanswered, sources_evicted, open, unread, tiers, degraded } =
+            (self.read)();
         let refused = refused.iter().map(|(listener, tier, reason, count)| {
             CONNECTIONS_REFUSED.series(&[&listener.0, tier, reason], *count)
         });
+        let unanswered = unanswered
+            .iter()
+            .map(|(listener, tier, count)| KERNEL_UNANSWERED.series(&[&listener.0, tier], *count));
         let open =
             open.iter().map(|(listener, count)| KERNEL_CONNECTIONS_OPEN.series(&[&listener.0], *count));
         let unread = unread.iter().map(|(reason, count)| KERNEL_UNREAD.series(&[reason], *count));
         let tiers = tiers.iter().map(|(interface, tier)| KERNEL_TIER.series(&[interface, tier], 1));
+        let degraded = degraded
+            .iter()
+            .map(|(interface, reason)| KERNEL_DEGRADED.series(&[interface, reason], 1))
+            .collect();
         vec![
+            KERNEL_DEGRADED.gathered(degraded),
             CONNECTIONS_REFUSED.gathered(refused.collect()),
             KERNEL_CONNECTIONS_OPEN.gathered(open.collect()),
+            KERNEL_SOURCES_EVICTED.gathered(vec![KERNEL_SOURCES_EVICTED.series(&[], sources_evicted)]),
+            KERNEL_UNANSWERED.gathered(unanswered.collect()),
             KERNEL_UNREAD.gathered(unread.collect()),
             KERNEL_TIER.gathered(tiers.collect()),
         ]
@@ -76,8 +104,13 @@ mod tests {
         handles.refused(crate::refusal::Refusal::OverConnectionLimit);
         let refused = vec![(listener.clone(), "xdp", "over_connection_limit", 7)];
         let tiers = vec![("eth0".to_owned(), "xdp")];
-        let reading =
-            KernelReading { refused, open: vec![(listener, 3)], unread: vec![("fragment", 2)], tiers };
+        let reading = KernelReading {
+            refused,
+            open: vec![(listener, 3)],
+            unread: vec![("fragment", 2)],
+            tiers,
+            ..KernelReading::default()
+        };
         KernelMetrics::register(metrics.registry(), move || reading.clone());
         let page = TextEncoder::new().encode_to_string(&metrics.registry().gather()).expect("text");
         let lines: Vec<&str> = page.lines().filter(|line| line.contains("refused_total")).collect();

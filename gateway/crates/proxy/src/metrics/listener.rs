@@ -7,7 +7,10 @@ use super::{
     cells::Cells,
     rule::RuleMetrics,
     series::Series,
-    table::{CONNECTIONS_ACCEPTED, CONNECTIONS_DRY_RUN, CONNECTIONS_OPEN, CONNECTIONS_REFUSED},
+    table::{
+        CONNECTIONS_ACCEPTED, CONNECTIONS_DRY_RUN, CONNECTIONS_OPEN, CONNECTIONS_REFUSED,
+        PROXY_VALUES_DROPPED,
+    },
 };
 use crate::refusal::Refusal;
 
@@ -16,7 +19,8 @@ const TIER: &str = "accept";
 
 const OPENED: usize = 0;
 const CLOSED: usize = 1;
-const FIRST_REFUSAL: usize = 2;
+const DROPPED_TLVS: usize = 2;
+const FIRST_REFUSAL: usize = 3;
 const FIRST_DRY_RUN: usize = FIRST_REFUSAL + Refusal::ALL.len();
 
 /// Handles of one listener.
@@ -51,6 +55,11 @@ impl ListenerMetrics {
         self.count(FIRST_DRY_RUN, refusal);
     }
 
+    /// Request headers were not set from the PROXY header.
+    pub(crate) fn dropped_tlvs(&self, headers: u64) {
+        self.cells.add(DROPPED_TLVS, headers);
+    }
+
     fn count(&self, first: usize, refusal: Refusal) {
         if let Some(place) = Refusal::ALL.iter().position(|reason| *reason == refusal) {
             self.cells.add(first + place, 1);
@@ -64,17 +73,26 @@ impl ListenerMetrics {
 }
 
 impl Series for ListenerMetrics {
-    const FAMILIES: &[super::Family] =
-        &[CONNECTIONS_ACCEPTED, CONNECTIONS_OPEN, CONNECTIONS_REFUSED, CONNECTIONS_DRY_RUN];
+    const FAMILIES: &[super::Family] = &[
+        CONNECTIONS_ACCEPTED,
+        CONNECTIONS_OPEN,
+        CONNECTIONS_REFUSED,
+        CONNECTIONS_DRY_RUN,
+        PROXY_VALUES_DROPPED,
+    ];
 
     fn collect(&self, into: &mut [Vec<proto::Metric>]) {
-        let [accepted, open, refused, dry_run] = into else { return };
+        let [accepted, open, refused, dry_run, dropped] = into else { return };
         let listener = &*self.listener.0;
         // In this order the difference is never below zero.
         let closed = self.cells.sum(CLOSED);
         let opened = self.cells.sum(OPENED);
         accepted.push(CONNECTIONS_ACCEPTED.series(&[listener], opened));
         open.push(CONNECTIONS_OPEN.series(&[listener], opened.saturating_sub(closed)));
+        let values = self.cells.sum(DROPPED_TLVS);
+        if values > 0 {
+            dropped.push(PROXY_VALUES_DROPPED.series(&[listener], values));
+        }
         for (first, family, series) in
             [(FIRST_REFUSAL, CONNECTIONS_REFUSED, refused), (FIRST_DRY_RUN, CONNECTIONS_DRY_RUN, dry_run)]
         {

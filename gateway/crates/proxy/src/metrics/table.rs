@@ -42,10 +42,22 @@ table! {
         "File descriptors of the process: open, and limit."
     KERNEL_CONNECTIONS_OPEN Gauge "gateway_kernel_connections_open" ["listener"]
         "Connections that the kernel half counts; those that wait for accept included."
+    KERNEL_DEGRADED Gauge "gateway_kernel_degraded" ["interface" "reason"]
+        "1 where the kernel half does less than it could, and why; without an interface: everywhere."
+    KERNEL_SOURCES_EVICTED Counter "gateway_kernel_sources_evicted_total" []
+        "Connections that ended when the kernel's count of their source had made room for another one's."
     KERNEL_TIER Gauge "gateway_kernel_tier" ["interface" "tier"]
         "1 for what enforces limits on a named interface: xdp, tc or accept."
+    KERNEL_UNANSWERED Counter "gateway_kernel_unanswered_total" ["listener" "tier"]
+        "Refused segments whose senders got no reset, since there were too many to answer."
     KERNEL_UNREAD Counter "gateway_kernel_unread_total" ["reason"]
         "Frames that the kernel half let through unjudged: fragments, malformed or too deep headers."
+    MIRRORED_REQUESTS Counter "gateway_mirrored_requests_total" ["upstream" "result"]
+        "Copies of requests that were sent to a mirror, by result: answered, failed."
+    PREDECESSOR_CONNECTIONS Gauge "gateway_predecessor_connections_open" []
+        "Client connections that processes before this one still serve after an upgrade; limits count them too."
+    PROXY_VALUES_DROPPED Counter "gateway_proxy_values_dropped_total" ["listener"]
+        "Request headers that were not set because what the PROXY header says is no field value."
     REQUEST_DURATION Histogram "gateway_request_duration_seconds" ["listener" "route"]
         "From the first byte of a request's header to the last byte of its response."
     REQUESTS Counter "gateway_requests_total" ["listener" "route" "rule" "code"]
@@ -60,4 +72,6 @@ table! {
         "Attempts at a backend that failed, by Envoy's response flag."
     UPSTREAM_REQUESTS Counter "gateway_upstream_requests_total" ["upstream"]
         "Requests sent to a backend, attempts counted singly."
+    WORKER_STALLED Gauge "gateway_worker_stalled" ["worker"]
+        "1 for a worker that has not answered in time: it serves nobody, and starves the watchdog."
 }

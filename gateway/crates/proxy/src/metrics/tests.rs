@@ -4,7 +4,7 @@ use http::StatusCode;
 use ir::{ListenerId, RuleId};
 use prometheus::{Registry, TextEncoder};
 
-use super::{ConfigMetrics, Family, KernelMetrics, KernelReading, Kind, Metrics, TABLE};
+use super::{ConfigMetrics, Family, KernelMetrics, KernelReading, Kind, Metrics, TABLE, WorkerMetrics};
 use crate::refusal::Refusal;
 
 fn listener() -> ListenerId {
@@ -29,19 +29,25 @@ fn every_family_is_in_the_table_and_the_table_is_in_order() {
     let handles = (metrics.listener(&listener()), metrics.rule(&listener(), &rule(0, None)));
     handles.0.refused(Refusal::Timeout);
     handles.0.would_refuse(Refusal::OverSourceLimit);
+    handles.0.dropped_tlvs(1);
     handles.1.observe(Some(StatusCode::OK), Duration::ZERO);
     let upstream = metrics.upstream(&"Service default/tea:80".into());
     upstream.failed("UF");
+    upstream.mirrored(true);
     let certificate = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
     let key = certificate.signing_key.serialize_pem();
     let tls = ir::CertifiedKey::from_pem("default/cert", certificate.cert.pem().as_bytes(), key.as_bytes())
         .unwrap();
     config.published(&tls_gateway(tls), 3);
+    WorkerMetrics::new(metrics.registry()).stalled(0, false);
     KernelMetrics::register(metrics.registry(), || KernelReading {
         refused: Vec::new(),
+        unanswered: vec![(listener(), "xdp", 1)],
+        sources_evicted: 1,
         open: vec![(listener(), 1)],
         unread: vec![("fragment", 1)],
         tiers: vec![("eth0".to_owned(), "xdp")],
+        degraded: vec![("eth1".to_owned(), "no_native_xdp")],
     });
     let gathered = metrics.registry().gather();
     let names: Vec<&str> = gathered.iter().map(|family| family.name()).collect();
@@ -150,10 +156,14 @@ fn upstreams_are_counted_by_name() {
     one.opened();
     one.failed("UF");
     one.failed("??");
+    one.mirrored(true);
+    one.mirrored(false);
     let printed = printed(metrics.registry());
     for (line, value) in [
         ("gateway_upstream_requests_total{upstream=\"Service default/tea:80\"}", 2),
         ("gateway_upstream_connections_open{upstream=\"Service default/tea:80\"}", 1),
+        ("gateway_mirrored_requests_total{result=\"answered\",upstream=\"Service default/tea:80\"}", 1),
+        ("gateway_mirrored_requests_total{result=\"failed\",upstream=\"Service default/tea:80\"}", 1),
         ("gateway_upstream_failures_total{reason=\"UF\",upstream=\"Service default/tea:80\"}", 1),
         ("gateway_upstream_failures_total{reason=\"other\",upstream=\"Service default/tea:80\"}", 1),
     ] {

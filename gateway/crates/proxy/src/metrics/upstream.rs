@@ -5,7 +5,7 @@ use prometheus::proto;
 use super::{
     cells::Cells,
     series::Series,
-    table::{UPSTREAM_CONNECTIONS_OPEN, UPSTREAM_FAILURES, UPSTREAM_REQUESTS},
+    table::{MIRRORED_REQUESTS, UPSTREAM_CONNECTIONS_OPEN, UPSTREAM_FAILURES, UPSTREAM_REQUESTS},
 };
 
 /// Envoy's response flags that an attempt can fail with; the last takes any other.
@@ -14,7 +14,9 @@ const REASONS: [&str; 11] = ["UF", "UH", "UO", "UC", "UR", "UT", "UPE", "LR", "D
 const REQUESTS: usize = 0;
 const OPENED: usize = 1;
 const CLOSED: usize = 2;
-const FIRST_REASON: usize = 3;
+const MIRRORED: usize = 3;
+const MIRROR_FAILED: usize = 4;
+const FIRST_REASON: usize = 5;
 
 /// Handles of one backend, shared by its uses in different rules.
 pub(crate) struct UpstreamMetrics {
@@ -38,6 +40,11 @@ impl UpstreamMetrics {
         self.cells.add(FIRST_REASON + place, 1);
     }
 
+    /// A copy of a request has had its answer, or has failed.
+    pub(crate) fn mirrored(&self, answered: bool) {
+        self.cells.add(if answered { MIRRORED } else { MIRROR_FAILED }, 1);
+    }
+
     /// A connection to an endpoint was established.
     pub(crate) fn opened(&self) {
         self.cells.add(OPENED, 1);
@@ -50,14 +57,21 @@ impl UpstreamMetrics {
 }
 
 impl Series for UpstreamMetrics {
-    const FAMILIES: &[super::Family] = &[UPSTREAM_CONNECTIONS_OPEN, UPSTREAM_FAILURES, UPSTREAM_REQUESTS];
+    const FAMILIES: &[super::Family] =
+        &[MIRRORED_REQUESTS, UPSTREAM_CONNECTIONS_OPEN, UPSTREAM_FAILURES, UPSTREAM_REQUESTS];
 
     fn collect(&self, into: &mut [Vec<proto::Metric>]) {
-        let [open, failures, requests] = into else { return };
+        let [mirrored, open, failures, requests] = into else { return };
         let closed = self.cells.sum(CLOSED);
         let opened = self.cells.sum(OPENED);
         open.push(UPSTREAM_CONNECTIONS_OPEN.series(&[&self.upstream], opened.saturating_sub(closed)));
         requests.push(UPSTREAM_REQUESTS.series(&[&self.upstream], self.cells.sum(REQUESTS)));
+        for (place, result) in [(MIRRORED, "answered"), (MIRROR_FAILED, "failed")] {
+            let count = self.cells.sum(place);
+            if count > 0 {
+                mirrored.push(MIRRORED_REQUESTS.series(&[&self.upstream, result], count));
+            }
+        }
         for (place, reason) in REASONS.iter().enumerate() {
             let count = self.cells.sum(FIRST_REASON + place);
             if count > 0 {

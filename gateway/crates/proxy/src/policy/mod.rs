@@ -2,13 +2,17 @@
 //! order. Plain functions on a message's head; nothing here waits.
 
 mod client_ip;
+mod cors;
 mod forwarded;
 mod hop_by_hop;
 mod path;
 mod request_id;
 mod request_phase;
+pub(crate) mod tlv_headers;
 mod underscores;
 
+pub(crate) use cors::{Cors, Fields as CorsFields, Judgement};
+pub(crate) use forwarded::X_FORWARDED_PROTO;
 pub(crate) use hop_by_hop::strip as strip_hop_by_hop;
 pub(crate) use request_id::X_REQUEST_ID;
 pub(crate) use request_phase::{EarlyResponse, Facts, request_phase, response_phase};

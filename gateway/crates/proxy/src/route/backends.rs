@@ -3,14 +3,24 @@ use std::sync::Arc;
 use ir::{BackendChoice, BackendTarget};
 
 use crate::{
+    filter::Filters,
     random,
     snapshot::{Builder, Upstream},
 };
 
 /// The backends of a rule. Each request is drawn by weight, independent of the ones before it.
 pub(crate) struct Backends {
-    /// Where the share of each ends, and its upstream; `None`: a reference that could not be resolved.
-    shares: Box<[(u64, Option<Arc<Upstream>>)]>,
+    shares: Box<[Share]>,
+}
+
+/// One of a rule's backends.
+pub(crate) struct Share {
+    /// Where it ends, in the sum of weights.
+    end: u64,
+    /// What is done to requests that go there, and to their responses.
+    pub(crate) filters: Filters,
+    /// Where they go. `None`: 500 (the reference is unresolved).
+    pub(crate) upstream: Option<Arc<Upstream>>,
 }
 
 impl Backends {
@@ -23,25 +33,25 @@ impl Backends {
                 BackendTarget::Upstream(config) => Some(builder.upstream(config)),
                 BackendTarget::Unresolved => None,
             };
-            (end, upstream)
+            Share { end, filters: Filters::compile(&choice.filters, builder), upstream }
         });
         Self { shares: shares.collect() }
     }
 
-    /// Where this request goes: a place for [`Backends::upstream`]. `None`: 500 (no backend, no weight).
+    /// Where this request goes: a place for [`Backends::share`]. `None`: 500 (no backend, no weight).
     pub(crate) fn pick(&self) -> Option<usize> {
         match &*self.shares {
             [] => None,
             [_] => Some(0),
-            [.., (total, _)] => {
-                let drawn = random::below(*total);
-                Some(self.shares.partition_point(|(end, _)| *end <= drawn))
+            [.., last] => {
+                let drawn = random::below(last.end);
+                Some(self.shares.partition_point(|share| share.end <= drawn))
             }
         }
     }
 
-    /// The upstream at a place. `None`: 500 (the reference is unresolved).
-    pub(crate) fn upstream(&self, place: usize) -> Option<&Arc<Upstream>> {
-        self.shares.get(place)?.1.as_ref()
+    /// The backend at a place that was drawn.
+    pub(crate) fn share(&self, place: usize) -> Option<&Share> {
+        self.shares.get(place)
     }
 }

@@ -13,7 +13,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use backends::Backends;
+pub(crate) use backends::{Backends, Share};
 pub(crate) use host::host_name;
 pub(crate) use router::{Router, RuleKey, needs_naming};
 pub(crate) use rule::{Action, Rule};

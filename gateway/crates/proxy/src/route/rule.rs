@@ -41,7 +41,7 @@ impl Rule {
         };
         Self {
             config: Arc::clone(config),
-            filters: Filters::compile(&config.filters),
+            filters: Filters::compile(&config.filters, builder),
             action,
             metrics: builder.carry.metrics.rule(listener, &config.id),
         }
@@ -50,7 +50,7 @@ impl Rule {
     /// The upstream that [`Backends::pick`] has drawn.
     pub(crate) fn upstream(&self, place: usize) -> Option<&Arc<Upstream>> {
         match &self.action {
-            Action::Forward(backends) => backends.upstream(place),
+            Action::Forward(backends) => backends.share(place)?.upstream.as_ref(),
             Action::Respond(_) => None,
         }
     }

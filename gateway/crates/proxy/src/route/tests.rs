@@ -214,7 +214,7 @@ fn backend(name: &str) -> BackendTarget {
 /// Gateway API: `backendRefs[].weight`; an unresolved reference keeps its share, answered 500.
 #[test]
 fn requests_are_drawn_by_weight() {
-    let choice = |weight, target| BackendChoice { weight, target };
+    let choice = |weight, target| BackendChoice { weight, filters: Box::default(), target };
     let pick = |choices| {
         let forward = rule(0, ir::Action::Forward(choices));
         let entries = vec![RuleEntry { matches: prefix("/"), rule: forward }];
@@ -223,7 +223,7 @@ fn requests_are_drawn_by_weight() {
         let Action::Forward(backends) = &router(&snapshot).rule(key).action else { panic!("not forwarded") };
         let mut counts = std::collections::BTreeMap::<String, u32>::new();
         for _ in 0..10_000 {
-            let upstream = backends.pick().and_then(|place| backends.upstream(place));
+            let upstream = backends.pick().and_then(|place| backends.share(place)?.upstream.as_ref());
             let name = upstream.map_or("500".to_owned(), |upstream| upstream.config.name.to_string());
             *counts.entry(name).or_default() += 1;
         }

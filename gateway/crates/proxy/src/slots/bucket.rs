@@ -2,6 +2,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ir::ConnectionRate;
 
+use super::MOVED;
+
 /// A token bucket's settings, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
@@ -37,17 +39,55 @@ impl Bucket {
     pub(super) fn is_full(self, now: u64) -> bool {
         self.0 <= now
     }
+
+    /// Time until it is full.
+    pub(super) fn full_in(self, now: u64) -> u64 {
+        self.0.saturating_sub(now)
+    }
+
+    /// Not full before that time is over.
+    pub(super) fn drain_to(&mut self, full_in: u64, now: u64) {
+        self.0 = self.0.max(now.saturating_add(full_in));
+    }
 }
 
 /// A token bucket that threads share.
 #[derive(Debug, Default)]
 pub(super) struct SharedBucket(AtomicU64);
 
+/// A successor keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moved;
+
 impl SharedBucket {
     /// As [`Bucket::take`].
-    pub(super) fn take(&self, pace: Pace, now: u64) -> bool {
-        let take = |full_at| after(full_at, pace, now);
+    pub(super) fn take(&self, pace: Pace, now: u64) -> Result<bool, Moved> {
+        let take = |full_at| if full_at & MOVED == 0 { after(full_at, pace, now) } else { None };
+        match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
+            Err(full_at) if full_at & MOVED != 0 => Err(Moved),
+            taken => Ok(taken.is_ok()),
+        }
+    }
+
+    /// The same, whoever keeps it.
+    pub(super) fn take_here(&self, pace: Pace, now: u64) -> bool {
+        let take = |full_at| Some(after(full_at & !MOVED, pace, now)? | (full_at & MOVED));
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    }
+
+    /// From now on a successor keeps it. How long until it is full.
+    pub(super) fn hand_over(&self, now: u64) -> u64 {
+        (self.0.fetch_or(MOVED, Ordering::Relaxed) & !MOVED).saturating_sub(now)
+    }
+
+    /// Undoes [`SharedBucket::hand_over`].
+    pub(super) fn take_back(&self) {
+        self.0.fetch_and(!MOVED, Ordering::Relaxed);
+    }
+
+    /// As [`Bucket::drain_to`].
+    pub(super) fn drain_to(&self, full_in: u64, now: u64) {
+        self.0.fetch_max(now.saturating_add(full_in), Ordering::Relaxed);
     }
 }
 
@@ -99,7 +139,7 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    let mine = (0..1_000).filter(|_| bucket.take(pace, 5)).count();
+                    let mine = (0..1_000).filter(|_| bucket.take(pace, 5) == Ok(true)).count();
                     taken.fetch_add(mine as u64, Ordering::Relaxed);
                 });
             }

@@ -1,13 +1,13 @@
-use std::{net::IpAddr, sync::Arc, time::Instant};
+mod state;
 
+use std::{net::IpAddr, sync::Arc};
+
+use ipnet::IpNet;
 use ir::{ConnectionRules, KeyedRate, PrefixLimit, SourceKey, SourceLimit};
 
-use super::{
-    bucket::{Pace, SharedBucket},
-    networks::{NetworkSet, network},
-    tracked::{Place, TrackKey, Tracked},
-};
+use super::networks::{NetworkSet, network};
 use crate::{refusal::Refusal, sources::Source};
+pub(crate) use state::{GateState, Held};
 
 /// When a connection is judged: what goes by the peer when it is accepted, what goes by the source in the PROXY header
 /// when that has been read, or when none is expected.
@@ -44,26 +44,6 @@ pub(crate) struct Gate {
     state: Arc<GateState>,
 }
 
-/// What is carried of a listener's connection policy.
-pub(crate) struct GateState {
-    /// Apart from every other listener's in the table.
-    owner: u32,
-    bucket: SharedBucket,
-    tracked: Arc<Tracked>,
-    epoch: Instant,
-}
-
-impl GateState {
-    /// Nothing counted yet.
-    pub(crate) fn new(owner: u32, tracked: &Arc<Tracked>) -> Self {
-        Self { owner, bucket: SharedBucket::default(), tracked: Arc::clone(tracked), epoch: Instant::now() }
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX)
-    }
-}
-
 impl Gate {
     /// `None`: the rules refuse nothing, whoever comes.
     pub(crate) fn build(
@@ -77,6 +57,7 @@ impl Gate {
             source_rate,
             listener_rate,
             trusted_senders: _,
+            tlv_headers: _,
             action: _,
             dry_run: _,
         } = &**rules;
@@ -85,12 +66,14 @@ impl Gate {
         if !limits && networks.deny.is_empty() && networks.allow.is_empty() {
             return None;
         }
+        let state = state();
+        state.has_new_rules();
         Some(Self {
             rules: Arc::clone(rules),
             deny: NetworkSet::new(&networks.deny),
             allow: NetworkSet::new(&networks.allow),
             exempt: NetworkSet::new(&networks.exempt),
-            state: state(),
+            state,
         })
     }
 
@@ -120,24 +103,22 @@ impl Gate {
         }
         let state = &self.state;
         if let Some(SourceLimit { limit, key }) = self.rules.per_source.filter(|limit| is_due(limit.key)) {
-            let key = TrackKey::new(state.owner, address.into(), key);
-            let place = state.tracked.open(key, limit, now).ok_or(Refusal::OverSourceLimit)?;
-            passes.take(0, state, place);
+            let held = GateState::open(state, address.into(), key, limit, now);
+            passes.take(0, held.ok_or(Refusal::OverSourceLimit)?);
         }
         if let Some(limit) = self.rules.per_prefix.filter(|limit| is_due(limit.key))
-            && let Some(key) = prefix_key(state.owner, address, limit)
+            && let Some(network) = prefix(address, limit)
         {
-            let place = state.tracked.open(key, limit.limit, now).ok_or(Refusal::OverPrefixLimit)?;
-            passes.take(1, state, place);
+            let held = GateState::open(state, network, limit.key, limit.limit, now);
+            passes.take(1, held.ok_or(Refusal::OverPrefixLimit)?);
         }
-        if let Some(KeyedRate { rate, key }) = self.rules.source_rate.filter(|rate| is_due(rate.key)) {
-            let key = TrackKey::new(state.owner, address.into(), key);
-            if !state.tracked.spend(key, Pace::new(rate), now) {
-                return Err(Refusal::OverSourceRate);
-            }
+        if let Some(KeyedRate { rate, key }) = self.rules.source_rate.filter(|rate| is_due(rate.key))
+            && !state.spend(address.into(), key, rate, now)
+        {
+            return Err(Refusal::OverSourceRate);
         }
         if let Some(KeyedRate { rate, .. }) = self.rules.listener_rate.filter(|rate| is_due(rate.key))
-            && !state.bucket.take(Pace::new(rate), now)
+            && !state.spend_shared(rate, now)
         {
             return Err(Refusal::OverListenerRate);
         }
@@ -145,10 +126,11 @@ impl Gate {
     }
 }
 
-fn prefix_key(owner: u32, address: IpAddr, limit: PrefixLimit) -> Option<TrackKey> {
-    let PrefixLimit { limit: _, ipv4_prefix_length, ipv6_prefix_length, key } = limit;
+/// The network around an address that a limit counts together.
+fn prefix(address: IpAddr, limit: PrefixLimit) -> Option<IpNet> {
+    let PrefixLimit { limit: _, ipv4_prefix_length, ipv6_prefix_length, key: _ } = limit;
     let length = if address.is_ipv4() { ipv4_prefix_length } else { ipv6_prefix_length };
-    network(address, length).map(|network| TrackKey::new(owner, network, key))
+    network(address, length)
 }
 
 /// What a connection has taken of its listener's connection policy; dropping it gives it back. It lives in the
@@ -156,30 +138,20 @@ fn prefix_key(owner: u32, address: IpAddr, limit: PrefixLimit) -> Option<TrackKe
 #[derive(Default)]
 pub(crate) struct Passes {
     /// By source, and by prefix.
-    taken: [Option<(Arc<GateState>, Place)>; 2],
+    taken: [Option<Held>; 2],
     /// True: a dry run has said that it would be refused, and has nothing more to say.
     pub(crate) waved_through: bool,
 }
 
 impl Passes {
-    fn take(&mut self, which: usize, state: &Arc<GateState>, place: Place) {
-        if let Some((state, place)) = self.taken[which].replace((Arc::clone(state), place)) {
-            // A reload has changed what is counted at which stage, between the two.
-            state.tracked.close(place, state.now());
-        }
+    /// What a reload has made the connection take twice, at two stages, is given back once.
+    fn take(&mut self, which: usize, held: Held) {
+        self.taken[which] = Some(held);
     }
 
     /// Gives back what was taken.
     pub(crate) fn free(&mut self) {
-        for (state, place) in self.taken.iter_mut().filter_map(Option::take) {
-            state.tracked.close(place, state.now());
-        }
-    }
-}
-
-impl Drop for Passes {
-    fn drop(&mut self) {
-        self.free();
+        self.taken = [None, None];
     }
 }
 

@@ -4,12 +4,14 @@ use std::{
     hash::{BuildHasher, RandomState},
     net::IpAddr,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
+use ipnet::IpNet;
 use ir::SourceKey;
 use prometheus::{IntCounter, IntGauge};
 
-use super::bucket::Pace;
+use super::bucket::{Moved, Pace};
 use shard::Shard;
 
 /// Shares of the table, each with a lock of its own.
@@ -21,6 +23,8 @@ const SHARDS: usize = 32;
 pub(crate) struct Tracked {
     shards: Box<[Mutex<Shard>]>,
     hasher: RandomState,
+    /// What `now` counts from.
+    epoch: Instant,
     /// Sources with an entry.
     sources: IntGauge,
     /// Entries that were given away though they said something.
@@ -39,7 +43,7 @@ pub(super) struct TrackKey {
 impl TrackKey {
     /// An address (all its bits) or a network of `owner`'s, found by this key. IPv4 is v4-mapped, so lengths are of
     /// 128 bits.
-    pub(super) fn new(owner: u32, network: ipnet::IpNet, key: SourceKey) -> Self {
+    pub(super) fn new(owner: u32, network: IpNet, key: SourceKey) -> Self {
         let (address, prefix_length) = match network.addr() {
             IpAddr::V4(address) => (address.to_ipv6_mapped(), network.prefix_len() + 96),
             IpAddr::V6(address) => (address, network.prefix_len()),
@@ -49,6 +53,19 @@ impl TrackKey {
             SourceKey::ProxySource => 1,
         };
         Self { owner, address: address.octets(), prefix_length, key }
+    }
+
+    /// Whose it is.
+    pub(super) fn owner(&self) -> u32 {
+        self.owner
+    }
+
+    /// What it was made of. `None`: never.
+    pub(super) fn parts(&self) -> Option<(IpNet, SourceKey)> {
+        let address = IpAddr::from(self.address).to_canonical();
+        let length = if address.is_ipv4() { self.prefix_length.checked_sub(96)? } else { self.prefix_length };
+        let key = if self.key == 0 { SourceKey::Peer } else { SourceKey::ProxySource };
+        Some((IpNet::new(address, length).ok()?, key))
     }
 }
 
@@ -66,28 +83,74 @@ impl Tracked {
     pub(crate) fn new(room: usize, sources: IntGauge, evictions: IntCounter) -> Self {
         let room = room.div_ceil(SHARDS).max(1);
         let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(room))).collect();
-        Self { shards, hasher: RandomState::new(), sources, evictions }
+        Self { shards, hasher: RandomState::new(), epoch: Instant::now(), sources, evictions }
     }
 
-    /// Counts a connection, unless as many as `limit` are open.
+    /// Nanoseconds, for everything here that has a time.
+    pub(super) fn now(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Counts a connection, unless as many as `limit` are open or a successor counts.
+    pub(super) fn open_here(&self, key: TrackKey, limit: u32, now: u64) -> Result<Option<Place>, Moved> {
+        let (number, mut shard) = self.shard(&key);
+        if shard.is_moved() {
+            return Err(Moved);
+        }
+        let entry = self.change(&mut shard, |shard| shard.open(key, limit, now));
+        Ok(entry.map(|entry| Place { shard: number, index: entry.0, generation: entry.1 }))
+    }
+
+    /// The same, whoever counts.
     pub(super) fn open(&self, key: TrackKey, limit: u32, now: u64) -> Option<Place> {
         let (number, mut shard) = self.shard(&key);
         let entry = self.change(&mut shard, |shard| shard.open(key, limit, now))?;
         Some(Place { shard: number, index: entry.0, generation: entry.1 })
     }
 
-    /// The connection is closed.
-    pub(super) fn close(&self, place: Place, now: u64) {
-        if let Some(shard) = self.shards.get(usize::from(place.shard)) {
-            let mut shard = lock(shard);
-            self.change(&mut shard, |shard| shard.close(place.index, place.generation, now));
-        }
+    /// The connection is closed. Some: a successor counts it too.
+    pub(super) fn close(&self, place: Place, now: u64) -> Option<TrackKey> {
+        let mut shard = lock(self.shards.get(usize::from(place.shard))?);
+        let key = self.change(&mut shard, |shard| shard.close(place.index, place.generation, now));
+        key.filter(|_| shard.is_moved())
     }
 
     /// Takes a token from a source's bucket. False: there is none.
+    pub(super) fn spend_here(&self, key: TrackKey, pace: Pace, now: u64) -> Result<bool, Moved> {
+        let (_, mut shard) = self.shard(&key);
+        if shard.is_moved() {
+            return Err(Moved);
+        }
+        Ok(self.change(&mut shard, |shard| shard.spend(key, pace, now)))
+    }
+
+    /// The same, whoever keeps the bucket.
     pub(super) fn spend(&self, key: TrackKey, pace: Pace, now: u64) -> bool {
         let (_, mut shard) = self.shard(&key);
         self.change(&mut shard, |shard| shard.spend(key, pace, now))
+    }
+
+    /// Empties a source's bucket so far that it is not full before that time is over.
+    pub(super) fn drain_to(&self, key: TrackKey, full_in: u64, now: u64) {
+        let (_, mut shard) = self.shard(&key);
+        self.change(&mut shard, |shard| shard.drain_to(key, full_in, now));
+    }
+
+    /// From now on a successor keeps it all. What it is to begin with: key, open connections, nanoseconds until the
+    /// bucket is full.
+    pub(super) fn hand_over(&self, now: u64) -> Vec<(TrackKey, u32, u64)> {
+        let mut rows = Vec::new();
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            shard.set_moved(true);
+            rows.extend(shard.rows(now));
+        }
+        rows
+    }
+
+    /// Undoes [`Tracked::hand_over`].
+    pub(crate) fn take_back(&self) {
+        self.shards.iter().for_each(|shard| lock(shard).set_moved(false));
     }
 
     /// Keeps the metrics over a change.
@@ -164,7 +227,7 @@ mod tests {
     #[test]
     fn keys_apart_in_anything_are_counted_apart() {
         let table = table(1_000);
-        let network = |text: &str| text.parse::<ipnet::IpNet>().unwrap();
+        let network = |text: &str| text.parse::<IpNet>().unwrap();
         let keys = [
             TrackKey::new(1, network("192.0.2.0/24"), SourceKey::Peer),
             TrackKey::new(2, network("192.0.2.0/24"), SourceKey::Peer),
@@ -185,10 +248,10 @@ mod tests {
         assert!(table.sources.get() <= 32);
         assert_eq!(table.evictions.get() + u64::try_from(table.sources.get()).unwrap(), 10_000);
         let before = table.sources.get();
-        places.iter().for_each(|place| table.close(*place, 0));
-        assert_eq!((before > 0, table.sources.get()), (true, 0), "each close is the right one's or nobody's");
-        places.iter().for_each(|place| table.close(*place, 0));
-        assert_eq!(table.sources.get(), 0);
+        for round in ["each close is the right one's or nobody's", "a second one is nobody's"] {
+            assert!(places.iter().all(|place| table.close(*place, 0).is_none()), "nothing is handed over");
+            assert_eq!((before > 0, table.sources.get()), (true, 0), "{round}");
+        }
     }
 
     #[test]

@@ -44,10 +44,7 @@ impl HeaderReader {
             }
             Step::NotProxy if self.optional => Verdict::Absent,
             Step::NotProxy => Verdict::Refused(Refusal::ProxyMissing),
-            Step::Malformed(reason) => {
-                tracing::debug!(reason = reason.reason(), "malformed PROXY header");
-                Verdict::Refused(Refusal::ProxyMalformed)
-            }
+            Step::Malformed(reason) => Verdict::Refused(super::malformed(reason)),
         }
     }
 

@@ -2,7 +2,10 @@ use std::{
     io,
     os::fd::OwnedFd,
     rc::Rc,
-    sync::{Arc, mpsc::Sender},
+    sync::{
+        Arc,
+        mpsc::{Receiver, Sender, channel},
+    },
     thread::{Builder, JoinHandle},
 };
 
@@ -13,7 +16,7 @@ use tokio::{
     task::LocalSet,
 };
 
-use super::Worker;
+use super::{Farewell, Worker};
 use crate::{
     access_log,
     carry::Carry,
@@ -33,8 +36,22 @@ pub(crate) enum Command {
     },
     /// Accept what is queued on these sockets, then close them.
     Close(Vec<SocketKey>),
+    /// Accept no more on these sockets, whatever is queued.
+    Halt {
+        /// Which.
+        keys: Arc<[SocketKey]>,
+        /// Told once no further connection is accepted there.
+        done: Sender<()>,
+    },
+    /// Answer.
+    Ping {
+        /// Told at once.
+        done: Sender<()>,
+    },
     /// Accept what is queued everywhere, finish every request.
     Drain {
+        /// How connections are told.
+        farewell: Farewell,
         /// Told when the last connection is closed.
         done: Sender<()>,
     },
@@ -69,6 +86,26 @@ impl WorkerThread {
     pub(crate) fn send(&self, command: Command) {
         let _ = self.commands.send(command);
     }
+
+    /// A way to find out whether it answers.
+    pub(crate) fn pulse(&self) -> Pulse {
+        Pulse { commands: self.commands.clone() }
+    }
+}
+
+/// Finds out whether a worker answers: its event loop has to come round for that.
+#[derive(Clone)]
+pub struct Pulse {
+    commands: UnboundedSender<Command>,
+}
+
+impl Pulse {
+    /// Asks. The answer comes by the receiver; it is closed if the worker has ended.
+    pub fn ask(&self) -> Receiver<()> {
+        let (done, answer) = channel();
+        let _ = self.commands.send(Command::Ping { done });
+        answer
+    }
 }
 
 impl Drop for WorkerThread {
@@ -101,8 +138,15 @@ async fn obey(worker: Rc<Worker>, mut inbox: UnboundedReceiver<Command>) {
                 let _ = done.send(());
             }
             Command::Close(keys) => keys.iter().for_each(|key| worker.close(key)),
-            Command::Drain { done } => {
-                worker.drain();
+            Command::Halt { keys, done } => {
+                worker.halt(&keys);
+                let _ = done.send(());
+            }
+            Command::Ping { done } => {
+                let _ = done.send(());
+            }
+            Command::Drain { farewell, done } => {
+                worker.drain(farewell);
                 let worker = Rc::clone(&worker);
                 tokio::task::spawn_local(async move {
                     worker.idle().await;

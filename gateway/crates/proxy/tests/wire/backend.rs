@@ -79,9 +79,13 @@ fn serve(name: &str, stream: TcpStream, answered: &AtomicU64) -> Option<()> {
 
 /// The first value of a field in a head, names compared without case.
 fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
-    let mut fields = head.lines().skip(1).filter_map(|line| line.split_once(':'));
-    let (_, value) = fields.find(|(found, _)| found.eq_ignore_ascii_case(name))?;
-    Some(value.trim())
+    fields(head, name).first().copied()
+}
+
+/// All values of a field in a head, in order.
+fn fields<'a>(head: &'a str, name: &str) -> Vec<&'a str> {
+    let fields = head.lines().skip(1).filter_map(|line| line.split_once(':'));
+    fields.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).collect()
 }
 
 /// An answer, read to the end of its connection.
@@ -96,6 +100,17 @@ impl Answer {
     /// The first value of a field of the answer.
     pub fn field(&self, name: &str) -> Option<&str> {
         field(&self.head, name)
+    }
+
+    /// All values of a field of the answer.
+    pub fn fields(&self, name: &str) -> Vec<&str> {
+        fields(&self.head, name)
+    }
+
+    /// All values of a field as the backend received it.
+    pub fn sent_all(&self, name: &str) -> Vec<&str> {
+        assert_eq!(self.status, 200, "{self:?}");
+        fields(&self.body, name)
     }
 
     /// The first value of a field as the backend received it.
@@ -131,6 +146,11 @@ pub fn ask_on(
     }
     request.push_str("\r\n");
     stream.write_all(request.as_bytes()).unwrap();
+    read_answer(stream)
+}
+
+/// Reads an answer to the end of its connection.
+pub fn read_answer(mut stream: impl Read) -> Answer {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head in {answer:?}"));

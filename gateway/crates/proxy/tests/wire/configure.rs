@@ -110,6 +110,7 @@ fn virtual_host(backend: SocketAddr) -> VirtualHost {
         filters: Box::default(),
         action: Action::Forward(vec![BackendChoice {
             weight: 1,
+            filters: Box::default(),
             target: BackendTarget::Upstream(Arc::new(upstream)),
         }]),
         timeouts: RouteTimeouts::default(),

@@ -257,6 +257,47 @@ fn the_source_in_a_header_counts_once_the_header_is_read() {
 }
 
 #[test]
+fn every_limit_and_every_list_goes_by_the_source_of_a_header() {
+    let key = SourceKey::ProxySource;
+    let hourly = once_an_hour(1).map(|rate| KeyedRate { key, ..rate });
+    let lists = |deny: &[&str], allow: &[&str], exempt: &[&str]| SourceNetworks {
+        deny: networks(deny),
+        allow: networks(allow),
+        exempt: networks(exempt),
+        key,
+    };
+    let prefix = PrefixLimit { limit: 1, ipv4_prefix_length: 24, ipv6_prefix_length: 64, key };
+    let none = ConnectionRules::default;
+    let table = [
+        (ConnectionRules { networks: lists(&["203.0.113.2/32"], &[], &[]), ..none() }, "source_denied"),
+        (ConnectionRules { networks: lists(&[], &["203.0.113.1/32"], &[]), ..none() }, "source_not_allowed"),
+        (ConnectionRules { per_prefix: Some(prefix), ..none() }, "over_prefix_limit"),
+        (ConnectionRules { listener_rate: hourly, ..none() }, "over_listener_rate"),
+    ];
+    let header = |last: u8| format!("PROXY TCP4 203.0.113.{last} 198.51.100.1 1 2\r\n").into_bytes();
+    for (rules, refused) in table {
+        let served = Served::with(rules, proxied(), ReservedPort::new());
+        let _first = served.ask("127.0.0.1", &header(1)).unwrap();
+        assert_eq!(reason(served.ask("127.0.0.1", &header(2))), refused);
+        let labels = format!("{{listener=\"default/eg/web\",tier=\"accept\",reason=\"{refused}\"}}");
+        eventually("it is counted", || {
+            served.value(&format!("gateway_connections_refused_total{labels}")) == 1.0
+        });
+    }
+    let rules = ConnectionRules {
+        networks: lists(&[], &[], &["203.0.113.9/32"]),
+        source_rate: hourly,
+        ..ConnectionRules::default()
+    };
+    let served = Served::with(rules, proxied(), ReservedPort::new());
+    for (last, outcome) in
+        [(1, "served"), (1, "over_source_rate"), (2, "served"), (9, "served"), (9, "served")]
+    {
+        assert_eq!(reason(served.ask("127.0.0.1", &header(last))), outcome, "203.0.113.{last}");
+    }
+}
+
+#[test]
 fn a_listener_has_trusted_senders_of_its_own() {
     let rules =
         ConnectionRules { trusted_senders: Some(networks(&["127.0.0.8/32"])), ..ConnectionRules::default() };

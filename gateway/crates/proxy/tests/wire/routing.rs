@@ -1,11 +1,15 @@
 //! Which backend answers, and what it and the client see of filters.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use http::{HeaderName, Method};
 use ir::{
-    Action, BackendTarget, Bind, ClientSettings, Filter, HeaderEdit, HeaderMatch, HeaderModifier, HttpMatch,
-    Listener, ListenerId, Matcher, PathMatch, Pattern, Protocol, QueryMatch,
+    Action, BackendChoice, BackendTarget, Bind, ClientSettings, Filter, HeaderEdit, HeaderMatch,
+    HeaderModifier, HttpMatch, Listener, ListenerId, Matcher, PathMatch, Pattern, Protocol, QueryMatch,
+    UrlRewrite,
 };
 
 use crate::{backend::*, configure::*, rules::*};
@@ -135,6 +139,42 @@ fn filters_edit_both_heads() {
     assert_eq!(answer.field("x-backend"), Some("hidden"));
     assert_eq!(answer.field("x-answer"), Some("42"));
     assert_eq!(answer.field("keep-alive"), None, "a hop's field");
+}
+
+/// The rule's filters stand around the backend's: first on the way there, last on the way back.
+#[test]
+fn a_backends_filters_run_within_the_rules() {
+    let mut proxy = start();
+    let (a, b) = (Echo::start("a"), Echo::start("b"));
+    let add = |value: &str| HeaderModifier {
+        add: vec![HeaderEdit { name: "x-way".into(), value: value.into() }],
+        ..HeaderModifier::default()
+    };
+    let both = |value: &str| {
+        [Filter::RequestHeaderModifier(add(value)), Filter::ResponseHeaderModifier(add(value))].to_vec()
+    };
+    let share = |name: &str, echo: &Echo| {
+        let rewrite =
+            Filter::UrlRewrite(UrlRewrite { hostname: Some(format!("{name}.test").into()), path: None });
+        let filters = [both(name), vec![rewrite]].concat().into();
+        BackendChoice { filters, ..choice(1, upstream(vec![echo.address])) }
+    };
+    let forward = Action::Forward(vec![share("a", &a), share("b", &b)]);
+    let hosts = vec![host(None, vec![(prefix("/"), rule("all", both("rule"), forward))])];
+    let (_port, address) = serve(&mut proxy, ClientSettings::default(), hosts);
+    let mut seen = BTreeSet::new();
+    for _ in 0..200 {
+        let answer = get(address, "/");
+        let backend = answer.field("x-backend").unwrap().to_owned();
+        assert_eq!(answer.sent_all("x-way"), ["rule", &backend]);
+        assert_eq!(answer.fields("x-way"), [&*backend, "rule"]);
+        assert_eq!(answer.sent("host"), Some(&*format!("{backend}.test")));
+        seen.insert(backend);
+        if seen.len() == 2 {
+            return;
+        }
+    }
+    panic!("one backend has all of 200 requests");
 }
 
 #[test]

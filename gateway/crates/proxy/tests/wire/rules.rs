@@ -23,7 +23,7 @@ pub fn to(address: SocketAddr) -> Action {
 }
 
 pub fn choice(weight: u32, target: BackendTarget) -> BackendChoice {
-    BackendChoice { weight, target }
+    BackendChoice { weight, filters: Box::default(), target }
 }
 
 pub fn upstream(addresses: Vec<SocketAddr>) -> BackendTarget {

@@ -61,9 +61,13 @@ impl Offer {
 
     /// A handshake to its end. `name`: an IP address sends no SNI.
     pub fn shake(&self, address: SocketAddr, name: &str) -> Result<Secured, Error> {
+        self.shake_on(connect(address), name)
+    }
+
+    /// The same on a connection that is there.
+    pub fn shake_on(&self, mut stream: TcpStream, name: &str) -> Result<Secured, Error> {
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let mut connection = ClientConnection::new(self.config(), name).unwrap();
-        let mut stream = connect(address);
         while connection.is_handshaking() {
             if let Err(error) = connection.complete_io(&mut stream) {
                 let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());

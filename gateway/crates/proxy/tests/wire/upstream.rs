@@ -33,7 +33,7 @@ fn endpoints(addresses: Vec<EndpointAddress>, settings: UpstreamSettings) -> Act
         protocol: UpstreamProtocol::Http1,
         settings,
     }));
-    Action::Forward(vec![BackendChoice { weight: 1, target }])
+    Action::Forward(vec![BackendChoice { weight: 1, filters: Box::default(), target }])
 }
 
 fn raw(address: SocketAddr, request: &str) -> (String, std::io::Result<usize>) {

@@ -61,6 +61,20 @@ impl<'i, 'a> Upstreams<'i, 'a> {
         if is_service { self.service(namespace, name, reference.port) } else { self.backend(namespace, name) }
     }
 
+    /// As [`Upstreams::resolve`], for copies of requests: connections and limits of its own, so that copies take none
+    /// from requests that go to the same backend.
+    pub(super) fn resolve_mirror(
+        &mut self,
+        namespace: &str,
+        reference: &BackendRef,
+    ) -> Result<Arc<Upstream>, Refusal> {
+        let upstream = self.resolve(namespace, reference)?;
+        let id: Arc<str> = format!("{} mirror", upstream.id).into();
+        let entry = self.interned.entry(Arc::clone(&id));
+        let mirror = || Upstream { id: UpstreamId(id), ..Upstream::clone(&upstream) };
+        Ok(Arc::clone(entry.or_insert_with(|| Arc::new(mirror()))))
+    }
+
     fn service(&mut self, namespace: &str, name: &str, port: Option<u16>) -> Result<Arc<Upstream>, Refusal> {
         let Some(service) = self.index.services.get(&(namespace, name)) else {
             let message = self.index.absence(&self.index.services, (namespace, name));

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use ir::{
     ConnectionRate, ConnectionRules, KeyedRate, PrefixLimit, RefusalAction, SourceKey, SourceLimit,
-    SourceNetworks, canonical_network,
+    SourceNetworks, TlvHeader, canonical_network,
 };
 use manifest::{
     Object, SpecState,
@@ -61,6 +61,7 @@ fn rules(
     let kind::ConcurrentConnections { per_source, per_prefix } = concurrent_connections.unwrap_or_default();
     let kind::ConnectionRates { per_listener, per_source: source_rate } = connection_rate.unwrap_or_default();
     let trusted_senders = proxy_protocol.as_ref().and_then(|proxy| proxy.trusted_senders.as_deref());
+    let headers = proxy_protocol.as_ref().and_then(|proxy| proxy.headers.as_deref());
     ConnectionRules {
         networks: client_cidrs.as_ref().map(|cidrs| networks(cidrs, policy_key)).unwrap_or_default(),
         per_source: per_source
@@ -69,9 +70,16 @@ fn rules(
         source_rate: source_rate.map(|rate| keyed_rate(rate, policy_key)),
         listener_rate: per_listener.map(|rate| keyed_rate(rate, policy_key)),
         trusted_senders: trusted_senders.map(canonical),
+        tlv_headers: headers.unwrap_or_default().iter().filter_map(tlv_header).collect(),
         action: action.map(|action| refusal_action(action, notes)).unwrap_or_default(),
         dry_run: dry_run.unwrap_or_default(),
     }
+}
+
+/// `None` for what is no name, which the schema has refused already.
+fn tlv_header(spec: &kind::ProxyProtocolHeader) -> Option<TlvHeader> {
+    let kind::ProxyProtocolHeader { name, tlv } = spec;
+    Some(TlvHeader { name: name.parse().ok()?, tlv: *tlv })
 }
 
 fn networks(spec: &kind::ClientCidrs, policy_key: SourceKey) -> SourceNetworks {

@@ -160,6 +160,7 @@ fn header_fields(rules: &ConnectionRules) -> Vec<&'static str> {
         source_rate,
         listener_rate,
         trusted_senders,
+        tlv_headers,
         action: _,
         dry_run: _,
     } = rules;
@@ -167,6 +168,7 @@ fn header_fields(rules: &ConnectionRules) -> Vec<&'static str> {
     let lists = !networks.deny.is_empty() || !networks.allow.is_empty();
     [
         ("proxyProtocol.trustedSenders", trusted_senders.is_some()),
+        ("proxyProtocol.headers", !tlv_headers.is_empty()),
         ("clientCIDRs", lists && by_header(networks.key)),
         ("concurrentConnections.perSource", per_source.is_some_and(|limit| by_header(limit.key))),
         ("concurrentConnections.perPrefix", per_prefix.is_some_and(|limit| by_header(limit.key))),

@@ -56,7 +56,7 @@ pub(super) fn http_match(
 }
 
 /// `/a/` and `/a` are the same prefix.
-fn prefix(value: &str) -> &str {
+pub(super) fn prefix(value: &str) -> &str {
     match value.trim_end_matches('/') {
         "" => "/",
         trimmed => trimmed,

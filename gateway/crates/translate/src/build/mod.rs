@@ -5,6 +5,7 @@ mod backends;
 mod binds;
 mod client;
 mod connection;
+mod filters;
 mod governing;
 mod hosts;
 mod matches;

@@ -1,15 +1,17 @@
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderName, HeaderValue};
-use ir::{
-    Action, BackendChoice, BackendTarget, Filter, HeaderModifier, HttpMatch, HttpRule, RouteTimeouts, RuleId,
-};
+use ir::{Action, BackendChoice, BackendTarget, HttpMatch, HttpRule, Mirror, RouteTimeouts, RuleId};
 use manifest::{
     Severity,
-    kind::{BackendRef, HttpFilter, HttpFilterType, HttpRoute, HttpRouteRule, HttpRouteTimeouts},
+    kind::{BackendRef, HttpRequestMirror, HttpRoute, HttpRouteRule, HttpRouteTimeouts},
 };
 
-use super::{Upstreams, backends::Refusal, matches::http_match};
+use super::{
+    Upstreams,
+    backends::Refusal,
+    filters::{self, Unsupported},
+    matches::http_match,
+};
 use crate::{
     index::InForce,
     report::{Report, line},
@@ -99,10 +101,13 @@ fn rule(
     } = spec;
     let timeouts = route_timeouts(*timeouts);
     let choices = backend_refs.iter().enumerate().map(|(place, reference)| {
-        choice(route, reference, &format!("{path}.backendRefs[{place}]"), upstreams, out, report)
+        let path = format!("{path}.backendRefs[{place}]");
+        choice(route, reference, spec.prefix(), &path, upstreams, out, report)
     });
     let forward = Action::Forward(choices.collect());
-    let (filters, action) = match served_filters(filters, &format!("{path}.filters")) {
+    let mirror = |spec: &HttpRequestMirror, path: &str| mirror(route, spec, path, upstreams, out, report);
+    let filters = filters::filters(filters, &format!("{path}.filters"), spec.prefix(), mirror);
+    let (filters, action) = match filters {
         Ok(filters) => (filters, forward),
         Err(Unsupported { path, message }) => {
             let message = format!("{message}; the rule answers 500");
@@ -115,80 +120,52 @@ fn rule(
     HttpRule { id, filters: filters.into(), action, timeouts }
 }
 
-/// A field that keeps a rule from being served as written.
-struct Unsupported {
-    path: String,
-    message: String,
-}
-
-fn served_filters(filters: &[HttpFilter], path: &str) -> Result<Vec<Filter>, Unsupported> {
-    let served = |(place, filter): (usize, &HttpFilter)| {
-        let path = format!("{path}[{place}]");
-        match filter.filter_type {
-            HttpFilterType::RequestHeaderModifier => {
-                let modifier = filter.request_header_modifier.clone().unwrap_or_default();
-                edits(&modifier, &format!("{path}.requestHeaderModifier"))?;
-                Ok(Filter::RequestHeaderModifier(modifier))
+/// What a mirror comes to. One that leads nowhere is told of and left out.
+fn mirror(
+    route: InForce<'_, HttpRoute>,
+    spec: &HttpRequestMirror,
+    path: &str,
+    upstreams: &mut Upstreams<'_, '_>,
+    out: &mut RouteRules,
+    report: &mut Report,
+) -> Option<Mirror> {
+    let (numerator, denominator) = spec.share();
+    let reference = spec.backend_ref.as_backend_ref();
+    let path = format!("{path}.backendRef");
+    match upstreams.resolve_mirror(&route.object.id.namespace, &reference) {
+        Ok(upstream) => {
+            if upstream.endpoints.is_empty() {
+                let hint = upstreams.endpoint_hint(&route.object.id.namespace, &reference);
+                let message =
+                    format!("{} has no endpoint that is ready; copies are lost{hint}", upstream.name);
+                let reason = RouteReason::EndpointsNotFound.text();
+                report.add(Severity::Warning, route.object, &path, reason, message);
             }
-            HttpFilterType::ResponseHeaderModifier => {
-                let modifier = filter.response_header_modifier.clone().unwrap_or_default();
-                edits(&modifier, &format!("{path}.responseHeaderModifier"))?;
-                Ok(Filter::ResponseHeaderModifier(modifier))
-            }
-            unserved @ (HttpFilterType::RequestMirror
-            | HttpFilterType::RequestRedirect
-            | HttpFilterType::UrlRewrite
-            | HttpFilterType::ExtensionRef
-            | HttpFilterType::Cors
-            | HttpFilterType::ExternalAuth) => {
-                Err(Unsupported { path, message: format!("{} is not served yet", unserved.as_str()) })
-            }
+            Some(Mirror { upstream, numerator, denominator })
         }
-    };
-    filters.iter().enumerate().map(served).collect()
-}
-
-/// The schema knows which names are tokens and how long a value is; what a value is made of, and what the names
-/// to be removed are, it does not.
-fn edits(modifier: &HeaderModifier, path: &str) -> Result<(), Unsupported> {
-    let HeaderModifier { set, add, remove } = modifier;
-    for (list, field) in [(set, "set"), (add, "add")] {
-        for (place, edit) in list.iter().enumerate() {
-            if HeaderValue::from_str(&edit.value).is_err() {
-                let path = format!("{path}.{field}[{place}].value");
-                let message = format!("{:?} is no field value (RFC 9110 section 5.5)", edit.value);
-                return Err(Unsupported { path, message });
-            }
+        Err((reason, message)) => {
+            let message = format!("{} Nothing is mirrored there.", message);
+            report.add(Severity::Error, route.object, &path, reason.text(), line(&message));
+            out.unresolved.push((reason, message));
+            None
         }
-    }
-    match remove.iter().position(|name| name.parse::<HeaderName>().is_err()) {
-        Some(place) => Err(Unsupported {
-            path: format!("{path}.remove[{place}]"),
-            message: format!("{:?} is no header name", remove[place]),
-        }),
-        None => Ok(()),
     }
 }
 
 fn choice(
     route: InForce<'_, HttpRoute>,
     reference: &BackendRef,
+    matched: Option<&str>,
     path: &str,
     upstreams: &mut Upstreams<'_, '_>,
     out: &mut RouteRules,
     report: &mut Report,
 ) -> BackendChoice {
     let weight = reference.weight.unwrap_or(1);
-    let resolved = if reference.filters.is_empty() {
-        upstreams.resolve(&route.object.id.namespace, reference)
-    } else {
-        let (kind, name) = (reference.kind(), &reference.name);
-        let message =
-            format!("{kind} {name}: filters of one backend are not served yet; its share answers 500.");
-        Err((RouteReason::InvalidBackendFilters, message))
-    };
-    let target = match resolved {
-        Ok(upstream) => {
+    let filters = filters::of_backend(&reference.filters, &format!("{path}.filters"), matched);
+    let resolved = upstreams.resolve(&route.object.id.namespace, reference);
+    let (filters, target) = match (resolved, filters) {
+        (Ok(upstream), Ok(filters)) => {
             if upstream.endpoints.is_empty() {
                 out.without_endpoints.push(upstream.name.to_string());
                 let hint = upstreams.endpoint_hint(&route.object.id.namespace, reference);
@@ -197,15 +174,22 @@ fn choice(
                 let reason = RouteReason::EndpointsNotFound.text();
                 report.add(Severity::Warning, route.object, path, reason, message);
             }
-            BackendTarget::Upstream(upstream)
+            (filters, BackendTarget::Upstream(upstream))
         }
-        Err((reason, message)) => {
+        (Err((reason, message)), _) => {
             report.add(Severity::Error, route.object, path, reason.text(), line(&message));
             out.unresolved.push((reason, message));
-            BackendTarget::Unresolved
+            (Vec::new(), BackendTarget::Unresolved)
+        }
+        (Ok(_), Err(Unsupported { path, message })) => {
+            let reason = RouteReason::InvalidBackendFilters;
+            let message = format!("{message}; its share answers 500");
+            report.add(Severity::Error, route.object, &path, reason.text(), message.clone());
+            out.unresolved.push((reason, format!("{path}: {message}.")));
+            (Vec::new(), BackendTarget::Unresolved)
         }
     };
-    BackendChoice { weight, target }
+    BackendChoice { weight, filters: filters.into(), target }
 }
 
 /// With a limit for each attempt and none for the whole, the limit for each attempt is what was meant to hold:

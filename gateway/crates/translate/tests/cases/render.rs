@@ -96,7 +96,7 @@ fn entry(entry: &RuleEntry) -> Value {
     out.insert("match".to_owned(), json!(one_line(matches)));
     out.insert("rule".to_owned(), json!(id.to_string()));
     if !filters.is_empty() {
-        out.insert("filters".to_owned(), json!(filters));
+        out.insert("filters".to_owned(), filters.iter().map(filter).collect());
     }
     out.insert("action".to_owned(), action);
     let default =
@@ -105,6 +105,15 @@ fn entry(entry: &RuleEntry) -> Value {
         out.insert("timeouts".to_owned(), json!(format!("{timeouts:?}")));
     }
     Value::Object(out)
+}
+
+fn filter(filter: &ir::Filter) -> Value {
+    match filter {
+        ir::Filter::RequestMirror(ir::Mirror { upstream, numerator, denominator }) => {
+            json!({ "RequestMirror": format!("{numerator}/{denominator} to {}", destination(upstream)) })
+        }
+        plain => json!(plain),
+    }
 }
 
 fn one_line(matches: &ir::HttpMatch) -> String {
@@ -128,16 +137,23 @@ fn matcher(matcher: &Matcher) -> String {
 }
 
 fn choice(choice: &BackendChoice) -> Value {
-    let BackendChoice { weight, target } = choice;
-    match target {
+    let BackendChoice { weight, filters, target } = choice;
+    let share = match target {
         BackendTarget::Unresolved => json!(format!("{weight} x unresolved")),
-        BackendTarget::Upstream(upstream) => {
-            let ir::Upstream { id, name: _, endpoints, protocol: _, settings } = &**upstream;
-            assert_eq!(*settings, ir::UpstreamSettings::default());
-            let endpoints: Vec<String> = endpoints.iter().map(|one| one.address.to_string()).collect();
-            json!(format!("{weight} x {id} at [{}]", endpoints.join(", ")))
-        }
+        BackendTarget::Upstream(upstream) => json!(format!("{weight} x {}", destination(upstream))),
+    };
+    if filters.is_empty() {
+        share
+    } else {
+        json!({ "share": share, "filters": filters.iter().map(filter).collect::<Vec<_>>() })
     }
+}
+
+fn destination(upstream: &ir::Upstream) -> String {
+    let ir::Upstream { id, name: _, endpoints, protocol: _, settings } = upstream;
+    assert_eq!(*settings, ir::UpstreamSettings::default());
+    let endpoints: Vec<String> = endpoints.iter().map(|one| one.address.to_string()).collect();
+    format!("{id} at [{}]", endpoints.join(", "))
 }
 
 fn readable(value: &Value) -> Value {

@@ -63,9 +63,9 @@ pub(crate) async fn serve<IO: ClientIo>(io: IO, buffered: BytesMut, context: Con
         parser: RequestParser::new(HeadLimits::default()),
         alarm: Alarm::default(),
     };
-    let mut drained = pin!(context.drained());
+    let mut dismissed = pin!(context.dismissed());
     loop {
-        let then = match connection.next(drained.as_mut()).await {
+        let then = match connection.next(dismissed.as_mut()).await {
             // Boxed, so that a connection that waits is small.
             Next::Request(request, began) => Box::pin(connection.exchange(*request, began)).await,
             Next::Refused(error, began) => Box::pin(connection.refuse(error, began)).await,
@@ -89,7 +89,7 @@ struct Serving<'a, IO> {
 
 impl<IO: ClientIo> Serving<'_, IO> {
     /// Waits for a request's header. An idle connection holds neither a buffer nor a snapshot.
-    async fn next(&mut self, mut drained: Pin<&mut impl Future<Output = ()>>) -> Next {
+    async fn next(&mut self, mut dismissed: Pin<&mut impl Future<Output = ()>>) -> Next {
         let Self { context, client, parser, alarm } = self;
         let timeouts = context.scope().client().timeouts.clone();
         let (mut began, mut waits_since) = (None, None);
@@ -115,7 +115,7 @@ impl<IO: ClientIo> Serving<'_, IO> {
                 }
             }
             let Some(began) = began else {
-                if context.is_draining() || drained.as_mut().poll(cx).is_ready() {
+                if dismissed.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Next::Closed);
                 }
                 let since = *waits_since.get_or_insert_with(Instant::now);

@@ -1,9 +1,11 @@
 use std::net::SocketAddr;
 
-use ir::{ConnectionRate, RateUnit, SourceNetworks};
+use ir::{ConnectionRate, ListenerId, RateUnit, SourceNetworks};
 use prometheus::{IntCounter, IntGauge};
 
 use super::*;
+use crate::slots::{Tracked, Way};
+use crate::sources::Below;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -16,7 +18,8 @@ impl Judge {
     fn new(rules: ConnectionRules) -> Self {
         let sources = IntGauge::new("g", "g").unwrap();
         let tracked = Arc::new(Tracked::new(1_000_000, sources.clone(), IntCounter::new("c", "c").unwrap()));
-        let state = || Arc::new(GateState::new(7, &tracked));
+        let id = ListenerId("a/b/c".into());
+        let state = || Arc::new(GateState::new(id, 7, &tracked, &Way::default(), &Below::default()));
         Self { gate: Gate::build(&Arc::new(rules), state).expect("there is something to judge"), sources }
     }
 

@@ -14,6 +14,8 @@ pub(super) struct Shard {
     busy: List,
     idle: List,
     evictions: u64,
+    /// True: a successor keeps what is here.
+    moved: bool,
 }
 
 struct Entry {
@@ -51,7 +53,27 @@ impl Shard {
             busy: List::EMPTY,
             idle: List::EMPTY,
             evictions: 0,
+            moved: false,
         }
+    }
+
+    /// True: a successor keeps what is here.
+    pub(super) fn is_moved(&self) -> bool {
+        self.moved
+    }
+
+    /// From now on a successor keeps it, or not any more.
+    pub(super) fn set_moved(&mut self, moved: bool) {
+        self.moved = moved;
+    }
+
+    /// Everything that says something: key, open connections, time until the bucket is full.
+    pub(super) fn rows(&self, now: u64) -> impl Iterator<Item = (TrackKey, u32, u64)> {
+        let says = self.places.values().filter(move |index| !self.says_nothing(**index, now));
+        says.map(move |index| {
+            let Entry { key, open, bucket, .. } = &self.entries[*index as usize];
+            (*key, *open, bucket.full_in(now))
+        })
     }
 
     /// Entries that are somebody's.
@@ -79,15 +101,15 @@ impl Shard {
         counted.then_some((index, generation))
     }
 
-    pub(super) fn close(&mut self, index: u32, generation: u32, now: u64) {
-        let is_same = |entry: &Entry| entry.generation == generation && entry.open > 0;
-        if !self.entries.get(index as usize).is_some_and(is_same) {
-            return;
-        }
+    /// Whose connection it was; `None`: nobody's any more.
+    pub(super) fn close(&mut self, index: u32, generation: u32, now: u64) -> Option<TrackKey> {
+        let is_same = |entry: &&Entry| entry.generation == generation && entry.open > 0;
+        let key = self.entries.get(index as usize).filter(is_same)?.key;
         self.unlink(index);
         self.entries[index as usize].open -= 1;
         self.settle(index, now);
         self.sweep(now);
+        Some(key)
     }
 
     pub(super) fn spend(&mut self, key: TrackKey, pace: Pace, now: u64) -> bool {
@@ -97,6 +119,14 @@ impl Shard {
         let spent = self.entries[index as usize].bucket.take(pace, now);
         self.settle(index, now);
         spent
+    }
+
+    /// Empties a bucket so far that it is not full before that time is over.
+    pub(super) fn drain_to(&mut self, key: TrackKey, full_in: u64, now: u64) {
+        let index = self.entry(key, now);
+        self.unlink(index);
+        self.entries[index as usize].bucket.drain_to(full_in, now);
+        self.settle(index, now);
     }
 
     /// The entry of that key, made if need be.
