@@ -32,9 +32,9 @@ pub(crate) struct ObjectStatus {
 
 impl From<translate::ObjectStatus> for ObjectStatus {
     fn from(status: translate::ObjectStatus) -> Self {
-        let translate::ObjectStatus { id, api_version, generation, status } = status;
+        let translate::ObjectStatus { id, api_version, generation, uid, status } = status;
         let namespace = (!id.namespace.is_empty()).then(|| id.namespace.to_string());
-        let metadata = Metadata { name: id.name.to_string(), namespace, generation };
+        let metadata = Metadata { name: id.name.to_string(), namespace, uid, generation };
         let document = Document { api_version, kind: id.kind.to_string(), metadata, status };
         Self { id, document }
     }
@@ -48,7 +48,7 @@ pub(crate) struct Document {
     pub(crate) api_version: String,
     /// `Gateway`.
     pub(crate) kind: String,
-    /// Name, namespace, generation.
+    /// Name, namespace, uid, generation.
     pub(crate) metadata: Metadata,
     /// In the CRD's shape.
     pub(crate) status: Value,
@@ -62,6 +62,9 @@ pub(crate) struct Metadata {
     /// Missing for cluster-scoped kinds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) namespace: Option<String>,
+    /// Missing where the manifest has none. Whoever follows statuses tells an object from its predecessor by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) uid: Option<String>,
     /// Of the spec that the status is about.
     pub(crate) generation: i64,
 }
@@ -91,7 +94,9 @@ impl StatusStore {
         for status in statuses {
             let Some(path) = path(&status.id) else { continue };
             let old = self.written.get(&path);
-            transition::fill_in(&mut status.document.status, old.map(|old| &old.status), &now);
+            // Another object of the same name has nothing from its predecessor.
+            let same = old.filter(|old| old.metadata.uid == status.document.metadata.uid);
+            transition::fill_in(&mut status.document.status, same.map(|old| &old.status), &now);
             if old != Some(&status.document) {
                 let text = serde_json::to_vec_pretty(&status.document).unwrap_or_default();
                 match whole_file::write(&self.directory.join(&path), &text) {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::{ebpf, setup, step};
+use crate::{ebpf, go, setup, step};
 
 /// Prints a line per fact; never fails: it is for reading.
 pub fn run() -> Result<()> {
@@ -28,6 +28,9 @@ pub fn run() -> Result<()> {
     for lack in &toolchain {
         println!("           - {lack}");
     }
+    println!("Conformance suite");
+    let lack = go::missing();
+    fact(lack.is_none(), "Go", lack.as_deref().unwrap_or_default());
     println!("Rights and kernel");
     fact(
         step::is_root(),

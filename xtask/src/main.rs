@@ -3,8 +3,10 @@
 
 mod bench;
 mod build;
+mod conformance;
 mod doctor;
 mod ebpf;
+mod go;
 mod namespace;
 mod run;
 mod setup;
@@ -34,6 +36,8 @@ enum Command {
     Run(run::Arguments),
     /// Run the tests: all tiers, or one
     Test(test::Arguments),
+    /// Run the official Gateway API conformance suite, without a cluster: a profile, or some of its tests
+    Conformance(conformance::Arguments),
     /// Check the house rules that no compiler knows
     Tidy,
     /// Measure; needs the measuring rig for some rows
@@ -47,6 +51,7 @@ fn main() -> anyhow::Result<()> {
         Command::Build(arguments) => build::run(&arguments).map(drop),
         Command::Run(arguments) => run::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Conformance(arguments) => conformance::run(&arguments),
         Command::Tidy => tidy::run(),
         Command::Bench(arguments) => bench::run(&arguments),
     }

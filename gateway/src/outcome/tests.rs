@@ -45,6 +45,7 @@ fn programmed(name: &str) -> ObjectStatus {
             metadata: Metadata {
                 name: name.to_owned(),
                 namespace: Some("default".to_owned()),
+                uid: None,
                 generation: 3,
             },
             status: json!({"conditions": conditions, "listeners": [{"name": "http", "conditions": conditions}]}),

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::{Document, Metadata, ObjectStatus, StatusStore, read, transition};
+use super::{Document, Metadata, ObjectStatus, StatusStore, path, read, transition};
 use manifest::ObjectId;
 
 fn status(kind: &str, namespace: &str, name: &str, status: Value) -> ObjectStatus {
@@ -13,6 +13,7 @@ fn status(kind: &str, namespace: &str, name: &str, status: Value) -> ObjectStatu
     let metadata = Metadata {
         name: name.to_owned(),
         namespace: (!namespace.is_empty()).then(|| namespace.to_owned()),
+        uid: None,
         generation: 1,
     };
     let document =
@@ -39,6 +40,28 @@ fn files_come_change_and_go_with_their_objects() {
     let mut store = StatusStore::open(directory.path());
     store.publish(&mut both[..1]).expect("written");
     assert!(gateway.exists() && !class.exists());
+}
+
+#[test]
+fn another_object_of_the_same_name_has_its_own_uid_and_times() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut store = StatusStore::open(directory.path());
+    let mut conditions = condition("True");
+    conditions["conditions"][0]["lastTransitionTime"] = json!("then");
+    let mut first = status("Gateway", "default", "eg", conditions);
+    first.document.metadata.uid = Some("1".to_owned());
+    let path = path(&first.id).expect("a path");
+    store.written.insert(path, first.document.clone());
+    let time = |store: &mut StatusStore, uid: &str| {
+        let mut next = status("Gateway", "default", "eg", condition("True"));
+        next.document.metadata.uid = Some(uid.to_owned());
+        store.publish(std::slice::from_mut(&mut next)).expect("written");
+        next.document.status["conditions"][0]["lastTransitionTime"].clone()
+    };
+    assert_eq!(time(&mut store, "1"), "then");
+    assert_ne!(time(&mut store, "2"), "then");
+    let [document] = &read(directory.path())[..] else { panic!("one object") };
+    assert_eq!(document.metadata.uid.as_deref(), Some("2"));
 }
 
 #[test]

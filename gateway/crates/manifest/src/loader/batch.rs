@@ -1,4 +1,4 @@
-use std::{path::Path, sync::Arc, time::SystemTime};
+use std::{fs, io::ErrorKind, path::Path, sync::Arc, time::SystemTime};
 
 use super::{Cached, being_written, digest, read_bytes};
 use crate::{
@@ -26,7 +26,7 @@ struct Opened {
 }
 
 impl Batch {
-    /// Reads one more file.
+    /// Reads one more file. One that is gone since it was listed is none.
     pub(super) fn read(&mut self, shown: Arc<Path>, found: Found, earlier: Option<Cached>) {
         let settled = found.stamp.is_settled(SystemTime::now());
         let bytes = if found.stamp.size > MAX_BYTES {
@@ -34,6 +34,9 @@ impl Batch {
         } else {
             read_bytes(&found.path, MAX_BYTES)
         };
+        if bytes.is_err() && is_gone(&found.path) {
+            return;
+        }
         self.bytes += bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
         self.files.push(Opened { shown, found, earlier, settled, bytes });
     }
@@ -79,5 +82,33 @@ impl Opened {
                 Cached { stamp, settled: false, digest: 0, read: Arc::new(FileRead::refused(&shown, error)) }
             }
         }
+    }
+}
+
+/// False for a link that leads nowhere: that is a mistake, and is said.
+fn is_gone(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::walk::Stamp;
+
+    #[test]
+    fn a_file_that_goes_between_being_listed_and_being_read_is_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.yaml");
+        fs::write(&path, "").unwrap();
+        let stamp = Stamp::of(&fs::metadata(&path).unwrap());
+        let found = Found { path: path.clone(), stamp };
+        fs::remove_file(&path).unwrap();
+        let mut batch = Batch::default();
+        batch.read(Arc::from(Path::new("a.yaml")), found.clone(), None);
+        assert_eq!(batch.settle(&mut |paths| vec![false; paths.len()]).count(), 0);
+        std::os::unix::fs::symlink("nowhere", &path).unwrap();
+        batch.read(Arc::from(Path::new("a.yaml")), found, None);
+        let read: Vec<_> = batch.settle(&mut |paths| vec![false; paths.len()]).collect();
+        assert_eq!(read.len(), 1, "a link that leads nowhere is said");
     }
 }

@@ -29,6 +29,9 @@ pub struct ObjectStatus {
     pub api_version: String,
     /// `metadata.generation` of what the status is about.
     pub generation: i64,
+    /// `metadata.uid`, where the manifest has one: another object of the same name has another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
     /// What stands at `status`.
     pub status: Value,
 }
@@ -78,7 +81,8 @@ fn of<T: Kind>(object: &Object<T>, status: Value) -> ObjectStatus {
     let version = T::VERSIONS.first().copied().unwrap_or_default();
     let api_version =
         if T::GROUP.is_empty() { version.to_owned() } else { format!("{}/{version}", T::GROUP) };
-    ObjectStatus { id: object.id.clone(), api_version, generation: object.meta.generation, status }
+    let manifest::Meta { generation, uid, .. } = &object.meta;
+    ObjectStatus { id: object.id.clone(), api_version, generation: *generation, uid: uid.clone(), status }
 }
 
 /// A mapping of values that are moved into it: `json!` would copy each with all that is below it.
