@@ -121,7 +121,8 @@ fn refusal_action(
     match kind {
         ConnectionActionType::Reset => RefusalAction::Reset,
         ConnectionActionType::Drop => {
-            let message = "the kernel drops; what user space has to refuse, where no tier of the kernel does, is reset";
+            let message =
+                "the kernel drops; what user space has to refuse, where no tier of the kernel does, is reset";
             notes.warning("spec.action.type", message.to_owned());
             RefusalAction::Drop
         }
