@@ -249,9 +249,13 @@ fn pins_of_another_layout_are_taken_over_and_said() {
     drop(held);
     wait::until("nothing is open", || (count() == 0).then_some(()));
     let current = format!("v{}", ebpf_common::ABI_VERSION);
+    let slots = map::<u32, [u64; 2]>(&pins.join(&current).join(names::SLOTS));
+    let (_, quota) = slots.iter().next().expect("a row").expect("it can be read");
     fs::rename(pins.join(current), pins.join("v2")).expect("a BPF file system of our own");
-    // As if connections of before were open still: nobody's close takes them off.
-    set_open(&pins.join("v2"), 1);
+    // Maps as version 2 had them. As if connections of before were open still: nobody's close takes them off.
+    let _limits = replaced::<[u64; 4], [u64; 2]>(&pins.join("v2").join(names::LIMITS));
+    let mut counts = replaced::<[u64; 2], [u64; 2]>(&pins.join("v2").join(names::COUNTS));
+    counts.insert(quota, [1, 4711], 0).expect("a map of our own");
     lesser.cafe.gateway = Gateway::start(&lesser.cafe.wire.gateway, &lesser.cafe.place, &[]);
     lesser.is_counted("gateway_kernel_tier", &[("interface", "gw0"), ("tier", "xdp")]);
     lesser.is_counted("gateway_kernel_degraded", &[("reason", "earlier_layout")]);
@@ -259,7 +263,7 @@ fn pins_of_another_layout_are_taken_over_and_said() {
     assert_eq!(open(), 1.0, "what it still counts");
     let held: Vec<_> = (1..LIMIT).map(|_| lesser.cafe.connect().expect("there is room")).collect();
     assert!(lesser.cafe.connect().is_err(), "the one of before counts");
-    set_open(&pins.join("v2"), 0);
+    counts.insert(quota, [0, 4711], 0).expect("a map of our own");
     wait::until("the other layout is gone", || (!pins.join("v2").exists()).then_some(()));
     wait::until("it is said", || (lesser.cafe.metric("gateway_kernel_degraded", &[]) == 0.0).then_some(()));
     assert!(lesser.cafe.gateway.log().contains("no connection of the other layout is left"));
@@ -272,13 +276,12 @@ fn map<K: Pod, V: Pod>(pin: &Path) -> HashMap<MapData, K, V> {
     map.try_into().expect("rows of that size")
 }
 
-/// Writes a number of open connections into every row of `COUNTS`.
-fn set_open(directory: &Path, open: u64) {
-    let mut counts = map::<[u64; 2], [u64; 3]>(&directory.join(names::COUNTS));
-    let rows: Vec<_> = counts.iter().flatten().collect();
-    for (key, [_, epoch, rate]) in rows {
-        counts.insert(key, [open, epoch, rate], 0).expect("a map of our own");
-    }
+/// An empty map in the place of a pinned one.
+fn replaced<K: Pod, V: Pod>(pin: &Path) -> HashMap<MapData, K, V> {
+    let made = HashMap::<MapData, K, V>::create(16, 0).expect("root makes maps");
+    fs::remove_file(pin).expect("the one of before is there");
+    made.pin(pin).expect("a BPF file system");
+    map(pin)
 }
 
 /// Rows of other namespaces take all the room that there is.
@@ -286,8 +289,8 @@ fn set_open(directory: &Path, open: u64) {
 fn where_a_map_is_full_limits_are_enforced_at_accept() {
     let Some(lesser) = Lesser::start(Without::default()) else { return };
     let pin = lesser.cafe.place.runtime("bpf").join(format!("v{}", ebpf_common::ABI_VERSION));
-    let mut limits = map::<[u64; 4], [u64; 10]>(&pin.join(names::LIMITS));
-    let is_room = |row: &u64| limits.insert([u64::MAX, 0, 0, *row], [0; 10], 0).is_ok();
+    let mut limits = map::<[u64; 3], [u64; 20]>(&pin.join(names::LIMITS));
+    let is_room = |row: &u64| limits.insert([u64::MAX, 0, *row], [0; 20], 0).is_ok();
     let taken = (0..1 << 20).take_while(is_room).count();
     assert!(taken > 60_000, "{taken}");
     lesser.cafe.place.write("cafe.yaml", &manifests().replace("port: 8080", "port: 8081"));
@@ -301,7 +304,7 @@ fn where_a_map_is_full_limits_are_enforced_at_accept() {
     let held: Vec<_> = (0..LIMIT).map(|_| wait::until("there is room", serve)).collect();
     assert!(serve().is_none(), "user space counts");
     for row in 0..taken as u64 {
-        limits.remove(&[u64::MAX, 0, 0, row]).expect("a row of our own");
+        limits.remove(&[u64::MAX, 0, row]).expect("a row of our own");
     }
     lesser.cafe.place.write("cafe.yaml", &manifests());
     wait::until("all is well again", || {
