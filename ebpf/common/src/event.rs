@@ -118,7 +118,7 @@ impl Event {
         })
     }
 
-    /// The id of the [`QuotaKey`](crate::QuotaKey) that it is counted for.
+    /// The id of the [`QuotaKey`] that it is counted for.
     pub const fn quota(&self) -> u64 {
         self.quota
     }
