@@ -47,7 +47,9 @@ impl Listening {
     fn open(hook: Hook, policy: Policy) -> Option<Self> {
         let site = Site::open()?;
         let mut kernel = site.start(&[hook]).expect("the kernel half works here");
-        kernel.tighten(&reading(policy)).expect("rows are added");
+        let limits = reading(policy);
+        kernel.tighten(&limits).expect("rows are added");
+        kernel.loosen(&limits).expect("networks that no row refers to are removed");
         let listeners = BOTH.map(|address| site.backlog(address));
         Some(Self { site, kernel, listeners })
     }

@@ -11,9 +11,22 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, conn
 
 use crate::cafe::{Cafe, PORT, appliance, policy};
 
+/// With user space alone, and with the kernel reading what it can.
+const KERNELS: [&str; 3] =
+    ["{mode: Off}", "{mode: Require, interfaces: [gw0]}", "{mode: Require, interfaces: [gw0], tiers: [TC]}"];
+
 fn open(optional: bool) -> Option<Cafe> {
+    open_with(KERNELS[0], optional)
+}
+
+/// One after the other, each way.
+fn each(optional: bool) -> impl Iterator<Item = Cafe> {
+    KERNELS.iter().map_while(move |kernel| open_with(kernel, optional))
+}
+
+fn open_with(kernel: &str, optional: bool) -> Option<Cafe> {
     let policy = policy(&format!("  proxyProtocol: {{optional: {optional}}}\n"));
-    Cafe::open(&[("appliance.yaml", appliance("{mode: Off}")), ("proxy.yaml", policy)], &[])
+    Cafe::open(&[("appliance.yaml", appliance(kernel)), ("proxy.yaml", policy)], &[])
 }
 
 const V1: &[u8] = b"PROXY TCP4 203.0.113.7 198.51.100.100 56324 8080\r\n";
@@ -73,62 +86,65 @@ fn seen(connection: &mut Connection) -> Option<String> {
 
 #[test]
 fn the_source_of_a_header_reaches_the_backend() {
-    let Some(cafe) = open(false) else { return };
-    let tlvs = b"\x02\0\x10cafe.example.com\xee\0\0";
-    let table: [(&[u8], &str); 8] = [
-        (V1, "203.0.113.7"),
-        (b"PROXY TCP6 2001:db8:2::7 2001:db8:1::100 56324 8080\r\n", "2001:db8:2::7"),
-        (b"PROXY TCP6 ::ffff:203.0.113.10 ::ffff:198.51.100.100 56324 8080\r\n", "203.0.113.10"),
-        (&v2(0x21, 0x11, &v4([203, 0, 113, 8])), "203.0.113.8"),
-        (&v2(0x21, 0x11, &[&v4([203, 0, 113, 11])[..], tlvs].concat()), "203.0.113.11"),
-        (&v2(0x21, 0x21, &v6("2001:db8:2::8")), "2001:db8:2::8"),
-        (&v2(0x21, 0x21, &v6("::ffff:203.0.113.12")), "203.0.113.12"),
-        (&with_checksum(CHECKSUM), "203.0.113.9"),
-    ];
-    for (header, source) in table {
-        let text = header.escape_ascii();
-        assert_eq!(forwarded_for(&cafe, &[header, REQUEST]).as_deref(), Some(source), "{text}");
-        let whole = [header, REQUEST].concat();
-        assert_eq!(forwarded_for(&cafe, &[&whole]).as_deref(), Some(source), "{text}");
+    for cafe in each(false) {
+        let tlvs = b"\x02\0\x10cafe.example.com\xee\0\0";
+        let table: [(&[u8], &str); 8] = [
+            (V1, "203.0.113.7"),
+            (b"PROXY TCP6 2001:db8:2::7 2001:db8:1::100 56324 8080\r\n", "2001:db8:2::7"),
+            (b"PROXY TCP6 ::ffff:203.0.113.10 ::ffff:198.51.100.100 56324 8080\r\n", "203.0.113.10"),
+            (&v2(0x21, 0x11, &v4([203, 0, 113, 8])), "203.0.113.8"),
+            (&v2(0x21, 0x11, &[&v4([203, 0, 113, 11])[..], tlvs].concat()), "203.0.113.11"),
+            (&v2(0x21, 0x21, &v6("2001:db8:2::8")), "2001:db8:2::8"),
+            (&v2(0x21, 0x21, &v6("::ffff:203.0.113.12")), "203.0.113.12"),
+            (&with_checksum(CHECKSUM), "203.0.113.9"),
+        ];
+        for (header, source) in table {
+            let text = header.escape_ascii();
+            assert_eq!(forwarded_for(&cafe, &[header, REQUEST]).as_deref(), Some(source), "{text}");
+            let whole = [header, REQUEST].concat();
+            assert_eq!(forwarded_for(&cafe, &[&whole]).as_deref(), Some(source), "{text}");
+        }
+        wait::until("the access log names the source", || {
+            cafe.gateway.log().contains(" 203.0.113.8 ").then_some(())
+        });
     }
-    wait::until("the access log names the source", || {
-        cafe.gateway.log().contains(" 203.0.113.8 ").then_some(())
-    });
 }
 
 #[test]
 fn a_header_may_come_in_any_segments() {
-    let Some(cafe) = open(false) else { return };
-    let headers = [V1.to_vec(), v2(0x21, 0x21, &v6("2001:db8:2::8")), with_checksum(CHECKSUM)];
-    for (header, source) in headers.iter().zip(["203.0.113.7", "2001:db8:2::8", "203.0.113.9"]) {
-        let bytes: Vec<&[u8]> = header.chunks(1).collect();
-        assert_eq!(forwarded_for(&cafe, &[&bytes[..], &[REQUEST]].concat()).as_deref(), Some(source));
-        for cut in 1..header.len() {
-            let rest = [&header[cut..], REQUEST].concat();
-            assert_eq!(
-                forwarded_for(&cafe, &[&header[..cut], &rest]).as_deref(),
-                Some(source),
-                "cut at {cut}"
-            );
+    for cafe in each(false) {
+        let headers = [V1.to_vec(), v2(0x21, 0x21, &v6("2001:db8:2::8")), with_checksum(CHECKSUM)];
+        for (header, source) in headers.iter().zip(["203.0.113.7", "2001:db8:2::8", "203.0.113.9"]) {
+            let bytes: Vec<&[u8]> = header.chunks(1).collect();
+            assert_eq!(forwarded_for(&cafe, &[&bytes[..], &[REQUEST]].concat()).as_deref(), Some(source));
+            for cut in 1..header.len() {
+                let rest = [&header[cut..], REQUEST].concat();
+                assert_eq!(
+                    forwarded_for(&cafe, &[&header[..cut], &rest]).as_deref(),
+                    Some(source),
+                    "cut at {cut}"
+                );
+            }
         }
     }
 }
 
 #[test]
 fn a_header_without_addresses_leaves_those_of_the_socket() {
-    let Some(cafe) = open(false) else { return };
-    let unix = [b'/'; 216];
-    let table: [&[u8]; 6] = [
-        b"PROXY UNKNOWN\r\n",
-        b"PROXY UNKNOWN 203.0.113.7 198.51.100.100 56324 8080\r\n",
-        &v2(0x20, 0x00, &[]),
-        &v2(0x20, 0x11, &v4([203, 0, 113, 7])),
-        &v2(0x21, 0x00, &[]),
-        &v2(0x21, 0x31, &unix),
-    ];
-    for header in table {
-        let source = forwarded_for(&cafe, &[header, REQUEST]);
-        assert_eq!(source.as_deref(), Some("198.51.100.1"), "{}", header.escape_ascii());
+    for cafe in each(false) {
+        let unix = [b'/'; 216];
+        let table: [&[u8]; 6] = [
+            b"PROXY UNKNOWN\r\n",
+            b"PROXY UNKNOWN 203.0.113.7 198.51.100.100 56324 8080\r\n",
+            &v2(0x20, 0x00, &[]),
+            &v2(0x20, 0x11, &v4([203, 0, 113, 7])),
+            &v2(0x21, 0x00, &[]),
+            &v2(0x21, 0x31, &unix),
+        ];
+        for header in table {
+            let source = forwarded_for(&cafe, &[header, REQUEST]);
+            assert_eq!(source.as_deref(), Some("198.51.100.1"), "{}", header.escape_ascii());
+        }
     }
 }
 
@@ -161,15 +177,16 @@ fn a_missing_or_malformed_header_closes_the_connection() {
 
 #[test]
 fn an_optional_header_may_be_missing_and_not_malformed() {
-    let Some(cafe) = open(true) else { return };
-    assert_eq!(forwarded_for(&cafe, &[REQUEST]).as_deref(), Some("198.51.100.1"));
-    assert_eq!(forwarded_for(&cafe, &[V1, REQUEST]).as_deref(), Some("203.0.113.7"));
-    // Its first byte is one of a header's.
-    let post = b"POST / HTTP/1.1\r\nhost: cafe.example.com\r\ncontent-length: 0\r\n\r\n";
-    let bytes: Vec<&[u8]> = post.chunks(1).collect();
-    assert_eq!(forwarded_for(&cafe, &bytes).as_deref(), Some("198.51.100.1"));
-    assert_eq!(forwarded_for(&cafe, &[b"PROXY TCP4 nonsense\r\n", REQUEST]), None);
-    assert_eq!(forwarded_for(&cafe, &[&with_checksum(CHECKSUM ^ 1), REQUEST]), None);
+    for cafe in each(true) {
+        assert_eq!(forwarded_for(&cafe, &[REQUEST]).as_deref(), Some("198.51.100.1"));
+        assert_eq!(forwarded_for(&cafe, &[V1, REQUEST]).as_deref(), Some("203.0.113.7"));
+        // Its first byte is one of a header's.
+        let post = b"POST / HTTP/1.1\r\nhost: cafe.example.com\r\ncontent-length: 0\r\n\r\n";
+        let bytes: Vec<&[u8]> = post.chunks(1).collect();
+        assert_eq!(forwarded_for(&cafe, &bytes).as_deref(), Some("198.51.100.1"));
+        assert_eq!(forwarded_for(&cafe, &[b"PROXY TCP4 nonsense\r\n", REQUEST]), None);
+        assert_eq!(forwarded_for(&cafe, &[&with_checksum(CHECKSUM ^ 1), REQUEST]), None);
+    }
 }
 
 /// 198.51.100.17 is outside the trusted 198.51.100.0/28.

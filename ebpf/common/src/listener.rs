@@ -177,16 +177,9 @@ impl Limit {
         if is_whole || is_left_out { self.proxied.refuses_client(said, segment, sources) } else { None }
     }
 
-    /// The set of networks that may send PROXY headers.
-    #[inline(always)]
-    pub const fn senders(&self) -> u64 {
-        self.senders
-    }
-
-    /// What holds for the source in the PROXY header, or the peer where it names nobody.
-    #[inline(always)]
-    pub const fn proxied(&self) -> &Policy {
-        &self.proxied
+    /// Every set of networks that it refers to; 0: none.
+    pub const fn networks(&self) -> [u64; 3] {
+        [self.policy.networks(), self.proxied.networks(), self.senders]
     }
 
     /// The id of the [`QuotaKey`](crate::QuotaKey).

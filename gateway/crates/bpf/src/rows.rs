@@ -219,13 +219,10 @@ impl Rows {
 
     /// Networks of sets that no row refers to.
     fn remove_networks(&mut self, limits: &Limits) -> Result<(), Error> {
-        let mut sets: BTreeSet<u64> = BTreeSet::new();
+        let mut sets: BTreeSet<u64> = limits.values().flat_map(networks).map(Networks::id).collect();
         for key in list(self.limits.keys(), names::LIMITS)? {
-            sets.extend(self.before(&key)?.map(|row| row.policy().networks()));
+            sets.extend(self.before(&key)?.iter().flat_map(ebpf_common::Limit::networks));
         }
-        sets.extend(
-            limits.values().filter_map(|limit| limit.policy.as_ref()).map(|policy| policy.networks.id()),
-        );
         let is_wanted = |key: &NetworkOf<Network>| sets.contains(&{ key.data() }.0.set());
         for key in list(self.networks.keys(), names::NETWORKS)?.into_iter().filter(|key| !is_wanted(key)) {
             gone(self.networks.remove(&key)).map_err(failed("remove from", names::NETWORKS))?;
