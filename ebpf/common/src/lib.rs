@@ -39,9 +39,10 @@ pub use verdict::{
 };
 
 /// Version of the map layouts. The object file carries it, the loader checks it, and pins live in a directory
-/// named for it: two versions never share a map. A later version's gateway reads of an earlier one's pins what its limits
-/// are and how many connections it still counts, so these stay where they are: the keys [`ListenerKey`] and [`QuotaKey`],
-/// quota and most at the beginning of [`Limit`], the open connections at that of [`Count`], the names of those two maps.
+/// named for it: two versions never share a map. A gateway reads of an earlier one's pins what the limits are and how many
+/// connections are still counted, by the layout that version had: whoever changes [`ListenerKey`], [`QuotaKey`],
+/// [`Limit`], [`Count`] or how their maps are keyed raises this number and keeps the former layout with the loader's
+/// earlier ones.
 pub const ABI_VERSION: u32 = 3;
 
 /// Names of maps and programs in the object file.

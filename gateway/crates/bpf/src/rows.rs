@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Source: `include/uapi/linux/bpf.h`.
-const BPF_NOEXIST: u64 = 1;
+pub(crate) const BPF_NOEXIST: u64 = 1;
 
 /// The maps that user space writes.
 pub(crate) struct Rows {
@@ -236,7 +236,10 @@ impl Rows {
         let processors = nr_cpus().map_err(|(_, error)| failed("size", names::REFUSED)(error))?;
         let zeros = PerCpuValues::try_from(vec![RefusedRow(Refused::default()); processors]);
         let zeros = zeros.map_err(failed("size", names::REFUSED))?;
-        there(self.refused.insert(quota, zeros, BPF_NOEXIST)).map_err(failed("add to", names::REFUSED))
+        match self.refused.insert(quota, zeros, BPF_NOEXIST) {
+            Err(error) if !is_there(&error) => Err(failed("add to", names::REFUSED)(error)),
+            _ => Ok(()),
+        }
     }
 
     fn before(&self, key: &Key) -> Result<Option<ebpf_common::Limit>, Error> {
@@ -293,11 +296,9 @@ pub(crate) fn list<K>(
     keys.collect::<Result<_, _>>().map_err(failed("list", map))
 }
 
-fn there(outcome: Result<(), MapError>) -> Result<(), MapError> {
-    match outcome {
-        Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::EEXIST) => Ok(()),
-        other => other,
-    }
+/// True: it was not added, since it is there.
+pub(crate) fn is_there(error: &MapError) -> bool {
+    matches!(error, MapError::SyscallError(error) if error.io_error.raw_os_error() == Some(libc::EEXIST))
 }
 
 pub(crate) fn gone(outcome: Result<(), MapError>) -> Result<(), MapError> {

@@ -2,17 +2,13 @@ use std::collections::BTreeMap;
 
 use aya::maps::{Array, HashMap, MapData};
 use ebpf_common::{Count, QuotaKey, names};
-use nix::libc;
 
 use crate::{
     Error,
     pins::Pins,
     row::{CountRow, Quota},
-    rows::{failed, gone, list, pinned},
+    rows::{BPF_NOEXIST, failed, gone, is_there, list, pinned},
 };
-
-/// Source: `include/uapi/linux/bpf.h`.
-const BPF_NOEXIST: u64 = 1;
 
 /// The counts of quotas, each in a row that is its own: programs find it by its number. Several processes may share the
 /// rows, each for a network namespace of its own.
@@ -86,8 +82,4 @@ impl Slots {
         let Some(slot) = self.by_quota.remove(&quota) else { return Ok(()) };
         gone(self.taken.remove(&slot)).map_err(failed("remove from", names::SLOTS))
     }
-}
-
-fn is_there(error: &aya::maps::MapError) -> bool {
-    matches!(error, aya::maps::MapError::SyscallError(error) if error.io_error.raw_os_error() == Some(libc::EEXIST))
 }
