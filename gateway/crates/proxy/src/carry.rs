@@ -108,6 +108,12 @@ impl Carry {
         Arc::clone(gates.entry(id.clone()).or_insert_with(new))
     }
 
+    /// Every worker serves other rules: what those below were told by the rules before may not hold any more.
+    pub(crate) fn has_new_rules(&self) {
+        let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.values().for_each(|state| state.has_new_rules());
+    }
+
     /// The connection count of a listener.
     pub(crate) fn slots(&self, id: &ListenerId) -> Arc<dyn Slots> {
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);

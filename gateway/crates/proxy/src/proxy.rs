@@ -131,6 +131,7 @@ impl Proxy {
         let (added, failed) = self.listen(bound);
         self.apply_keepalive();
         self.send_to_all(|worker| self.publication(worker, &added));
+        self.carry.has_new_rules();
         let wanted: BTreeSet<SocketKey> =
             self.snapshot.config.binds.iter().flat_map(|bind| bind.sockets.iter().copied()).collect();
         let removed = self.sockets.remove_unless(|key| wanted.contains(key));

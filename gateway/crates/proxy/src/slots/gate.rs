@@ -69,14 +69,12 @@ impl Gate {
         if !limits && networks.deny.is_empty() && networks.allow.is_empty() {
             return None;
         }
-        let state = state();
-        state.has_new_rules();
         Some(Self {
             rules: Arc::clone(rules),
             deny: NetworkSet::new(&networks.deny),
             allow: NetworkSet::new(&networks.allow),
             exempt: NetworkSet::new(&networks.exempt),
-            state,
+            state: state(),
         })
     }
 
@@ -102,17 +100,8 @@ impl Gate {
         source: &Source,
         found: &mut impl FnMut(Check),
     ) -> Result<(), Refusal> {
-        self.look_at(stage, stage.address(source), found, self.state.now())
-    }
-
-    fn look_at(
-        &self,
-        stage: Stage,
-        address: IpAddr,
-        found: &mut impl FnMut(Check),
-        now: u64,
-    ) -> Result<(), Refusal> {
-        self.walk(stage, address, &mut Looking { state: &self.state, found, now })
+        let now = self.state.now();
+        self.walk(stage, stage.address(source), &mut Looking { state: &self.state, found, now })
     }
 
     /// True: there is something to be exempt from.

@@ -136,6 +136,12 @@ impl Tracked {
         shard.look(key)
     }
 
+    /// True: as many connections of a source as `limit` are open, and no successor counts.
+    pub(super) fn is_full(&self, key: TrackKey, limit: u32) -> bool {
+        let (_, shard) = self.shard(&key);
+        !shard.is_moved() && shard.look(key).0 >= limit
+    }
+
     /// Empties a source's bucket so far that it is not full before that time is over.
     pub(super) fn drain_to(&self, key: TrackKey, full_in: u64, now: u64) {
         let (_, mut shard) = self.shard(&key);

@@ -4,7 +4,7 @@ use std::{
     io::{Read, Write},
     net::{IpAddr, SocketAddr, TcpStream},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc::{Receiver, channel},
     },
@@ -16,7 +16,7 @@ use ir::{
     PrefixLimit, ProxyProtocol, RateUnit, RefusalAction, SourceKey, SourceLimit, SourceNetworks,
 };
 use prometheus::TextEncoder;
-use proxy::{Options, Proxy, access_log::Sink};
+use proxy::{Options, Proxy, Seen, Sources, access_log::Sink};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
@@ -47,13 +47,18 @@ impl Served {
     }
 
     fn publish(&mut self, rules: Option<ConnectionRules>, client: ClientSettings) {
+        let config = self.config(rules, client);
+        publish(&mut self.proxy, config);
+    }
+
+    fn config(&self, rules: Option<ConnectionRules>, client: ClientSettings) -> ir::Gateway {
         let mut bind = http("web", self.port.key(), client, None);
         let listener = Arc::make_mut(&mut bind.listeners[0]);
         listener.connection = rules.map(Arc::new);
         listener.policies.connection = Some(ir::PolicyName("default/sources".into()));
         let mut config = gateway(vec![bind]);
         config.appliance.log_format = AccessLogFormat::Json;
-        publish(&mut self.proxy, config);
+        config
     }
 
     /// Connects from an address, sends bytes and a request: the stream once it is answered, else why not.
@@ -256,6 +261,46 @@ fn the_source_in_a_header_counts_once_the_header_is_read() {
     drop(one);
     eventually("it is closed", || served.proxy.listener_states()[0].open_connections == 2);
     assert_eq!(reason(served.ask("127.0.0.1", &header(1))), "served");
+}
+
+/// Whom it was told of last, and what.
+#[derive(Default)]
+struct Told(Mutex<Vec<(ipnet::IpNet, bool)>>);
+
+impl Sources for Told {
+    fn header(&self, _: SocketAddr, _: SocketAddr) -> Option<Seen> {
+        None
+    }
+
+    fn mark(&self, _: &ir::ListenerId, network: ipnet::IpNet, full: bool) {
+        self.0.lock().unwrap().push((network, full));
+    }
+}
+
+#[test]
+fn those_below_are_told_who_is_full_and_nothing_of_rules_before() {
+    let rules = |limit| per_source(limit, SourceKey::ProxySource);
+    let mut served = Served::with(rules(1), proxied(), ReservedPort::new());
+    let below = Arc::new(Told::default());
+    served.proxy.consult(Arc::clone(&below) as Arc<dyn Sources>);
+    let told = || below.0.lock().unwrap().clone();
+    let header = b"PROXY TCP4 203.0.113.1 198.51.100.1 1 2\r\n";
+    let source = "203.0.113.1/32".parse().unwrap();
+    let _one = served.ask("127.0.0.1", header).unwrap();
+    assert_eq!(told(), []);
+    assert_eq!(reason(served.ask("127.0.0.1", header)), "over_source_limit");
+    assert_eq!(told(), [(source, true)]);
+
+    // Nothing changes for clients before it is published, and who is refused till then is told of.
+    let config = served.config(Some(rules(2)), proxied());
+    let prepared = served.proxy.prepare(Arc::new(config), 2);
+    assert_eq!(reason(served.ask("127.0.0.1", header)), "over_source_limit");
+    assert!(served.proxy.publish(prepared).is_empty());
+    assert_eq!(told().last(), Some(&(source, false)));
+    let _two = served.ask("127.0.0.1", header).unwrap();
+    assert_eq!(told().last(), Some(&(source, false)), "there was room");
+    assert_eq!(reason(served.ask("127.0.0.1", header)), "over_source_limit");
+    assert_eq!(told().last(), Some(&(source, true)));
 }
 
 #[test]

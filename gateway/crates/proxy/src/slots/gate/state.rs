@@ -64,7 +64,7 @@ impl GateState {
             Ok(Some(place)) => Some(place),
             Ok(None) => {
                 if let Some(network) = proxied {
-                    let is_full = || state.is_full(track, limit, now);
+                    let is_full = || state.tracked.is_full(track, limit);
                     state.full.refused(&state.listener, network, is_full);
                 }
                 None
@@ -96,20 +96,8 @@ impl GateState {
         }
     }
 
-    /// True: a source or network that is counted here has as many connections as it may have.
-    fn is_full(&self, track: TrackKey, limit: u32, now: u64) -> bool {
-        match self.tracked.open_here(track, limit, now) {
-            Ok(Some(place)) => {
-                self.tracked.close(place, now);
-                false
-            }
-            Ok(None) => true,
-            Err(Moved) => false,
-        }
-    }
-
     /// The rules are others from now on: what is told of full sources may not hold any more.
-    pub(super) fn has_new_rules(&self) {
+    pub(crate) fn has_new_rules(&self) {
         self.full.forget(&self.listener);
     }
 
