@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use ir::ListenerId;
+use ir::{ListenerId, Protocol};
 use manifest::{
     Object, ObjectId, Origin,
     kind::{self, ClientTrafficPolicy},
@@ -61,8 +61,9 @@ impl Origins {
                 let id = listener_id(gateway, &state.spec.name);
                 let setting = Setting::of(gateway.gateway.object, &format!("spec.listeners[{number}]"));
                 origins.listeners.insert(id.clone(), setting);
-                let policy = governing.client.effective.get(&(place, number));
-                let policy = policy.and_then(|policy| InForce::of(governing.client.policies[*policy].policy));
+                let is_tls = state.protocol == Some(Protocol::Https);
+                let policy = governing.client_in_force((place, number), is_tls);
+                let policy = policy.and_then(|(object, _)| InForce::of(object));
                 let field = policy.and_then(|policy| proxy_protocol_field(policy.spec));
                 if let (Some(policy), Some(field)) = (policy, field) {
                     origins.proxy_protocol.insert(id, Setting::of(policy.object, field));

@@ -73,16 +73,14 @@ fn listener(
     let default = ClientPolicy::default();
     let is_tls = state.protocol == Some(Protocol::Https);
     let broken = governing.breaks(place, is_tls);
-    // A policy that is no good has no say in anything else either.
-    let policy = governing.client_of(place).filter(|policy| !policy.remarks.break_listener(is_tls));
-    let policy = policy.unwrap_or(&default);
-    let connection = governing.connection_of(place).filter(|policy| !policy.remarks.break_listener(is_tls));
+    let policy = governing.client_in_force(place, is_tls).map_or(&default, |(_, policy)| policy);
+    let connection = governing.connection_in_force(place, is_tls);
     Listener {
         id: listener_id(gateway, &state.spec.name),
         hostname: state.spec.hostname.clone(),
         tls: if is_tls { policy.tls.of(state) } else { None },
         client: Arc::clone(&policy.settings),
-        connection: connection.map(|policy| Arc::clone(&policy.rules)),
+        connection: connection.map(|(_, policy)| Arc::clone(&policy.rules)),
         policies: governing.names(place, is_tls),
         hosts: hosts.finish(),
         broken,

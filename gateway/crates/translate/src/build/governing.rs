@@ -31,16 +31,33 @@ impl Governing<'_, '_> {
         self.connection.effective.get(&listener).map(|place| &self.connections.0[*place])
     }
 
+    /// The client policy that has a say on a listener: one that is no good there has none in anything.
+    pub(crate) fn client_in_force(
+        &self,
+        listener: ListenerPlace,
+        is_tls: bool,
+    ) -> Option<(&Object<ClientTrafficPolicy>, &ClientPolicy)> {
+        let place = *self.client.effective.get(&listener)?;
+        let policy = &self.clients.0[place];
+        (!policy.remarks.break_listener(is_tls)).then_some((self.client.policies[place].policy, policy))
+    }
+
+    /// Likewise, the connection policy.
+    pub(super) fn connection_in_force(
+        &self,
+        listener: ListenerPlace,
+        is_tls: bool,
+    ) -> Option<(&Object<ConnectionPolicyKind>, &ConnectionPolicy)> {
+        let place = *self.connection.effective.get(&listener)?;
+        let policy = &self.connections.0[place];
+        (!policy.remarks.break_listener(is_tls)).then_some((self.connection.policies[place].policy, policy))
+    }
+
     /// The policies of a listener that have a say there.
     pub(super) fn names(&self, listener: ListenerPlace, is_tls: bool) -> PolicyNames {
-        let client = self.client.effective.get(&listener);
-        let client = client.filter(|place| !self.clients.0[**place].remarks.break_listener(is_tls));
-        let connection = self.connection.effective.get(&listener);
-        let connection =
-            connection.filter(|place| !self.connections.0[**place].remarks.break_listener(is_tls));
         PolicyNames {
-            client: client.map(|place| policy_name(&self.client.policies[*place].policy.id)),
-            connection: connection.map(|place| policy_name(&self.connection.policies[*place].policy.id)),
+            client: self.client_in_force(listener, is_tls).map(|(object, _)| policy_name(&object.id)),
+            connection: self.connection_in_force(listener, is_tls).map(|(object, _)| policy_name(&object.id)),
         }
     }
 
@@ -116,17 +133,13 @@ impl Governing<'_, '_> {
                 let place = (place, number);
                 let is_tls = state.protocol == Some(Protocol::Https);
                 let id = listener_id(gateway, &state.spec.name);
-                if let Some(policy) = self.client.effective.get(&place)
-                    && !self.clients.0[*policy].remarks.break_listener(is_tls)
-                {
-                    let rows = limits::of_client(&self.clients.0[*policy].settings.connection);
-                    all.extend(limits::effective(&id, self.client.policies[*policy].policy, rows));
+                if let Some((object, policy)) = self.client_in_force(place, is_tls) {
+                    let rows = limits::of_client(&policy.settings.connection);
+                    all.extend(limits::effective(&id, object, rows));
                 }
-                if let Some(policy) = self.connection.effective.get(&place)
-                    && !self.connections.0[*policy].remarks.break_listener(is_tls)
-                {
-                    let rows = limits::of_connection(&self.connections.0[*policy].rules);
-                    all.extend(limits::effective(&id, self.connection.policies[*policy].policy, rows));
+                if let Some((object, policy)) = self.connection_in_force(place, is_tls) {
+                    let rows = limits::of_connection(&policy.rules);
+                    all.extend(limits::effective(&id, object, rows));
                 }
             }
         }
