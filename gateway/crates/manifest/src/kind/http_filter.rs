@@ -187,10 +187,7 @@ impl HttpRequestMirror {
             let message = format!("{numerator} is above the denominator, which is {denominator}");
             errors.push(FieldError::new(format!("{path}.fraction.numerator"), message));
         }
-        let backend = self.backend_ref.as_backend_ref();
-        if backend.group().is_empty() && backend.kind() == "Service" && backend.port.is_none() {
-            errors.push(FieldError::new(format!("{path}.backendRef.port"), "a Service needs a port"));
-        }
+        self.backend_ref.as_backend_ref().check_port(&format!("{path}.backendRef"), errors);
     }
 }
 

@@ -213,6 +213,12 @@ impl BackendRef {
     pub fn kind(&self) -> &str {
         self.kind.as_deref().unwrap_or("Service")
     }
+
+    pub(super) fn check_port(&self, path: &str, errors: &mut Vec<FieldError>) {
+        if self.group().is_empty() && self.kind() == "Service" && self.port.is_none() {
+            errors.push(FieldError::new(format!("{path}.port"), "a Service needs a port"));
+        }
+    }
 }
 
 /// How long a request may take.
@@ -293,9 +299,7 @@ impl HttpRouteRule {
         }
         for (index, backend) in self.backend_refs.iter().enumerate() {
             let path = format!("{path}.backendRefs[{index}]");
-            if backend.group().is_empty() && backend.kind() == "Service" && backend.port.is_none() {
-                errors.push(FieldError::new(format!("{path}.port"), "a Service needs a port"));
-            }
+            backend.check_port(&path, errors);
             self.check_filters(&backend.filters, &format!("{path}.filters"), errors);
         }
         if let Some(HttpRouteTimeouts { request: Some(request), backend_request: Some(backend) }) =

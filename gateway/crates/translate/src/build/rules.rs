@@ -136,10 +136,7 @@ fn mirror(
         Ok(upstream) => {
             if upstream.endpoints.is_empty() {
                 let hint = upstreams.endpoint_hint(&route.object.id.namespace, &reference);
-                let message =
-                    format!("{} has no endpoint that is ready; copies are lost{hint}", upstream.name);
-                let reason = RouteReason::EndpointsNotFound.text();
-                report.add(Severity::Warning, route.object, &path, reason, message);
+                warn_of_no_endpoint(route, &upstream, "copies are lost", &hint, &path, report);
             }
             Some(Mirror { upstream, numerator, denominator })
         }
@@ -150,6 +147,19 @@ fn mirror(
             None
         }
     }
+}
+
+/// `so`: what comes of it. `hint`: which names are near.
+fn warn_of_no_endpoint(
+    route: InForce<'_, HttpRoute>,
+    upstream: &ir::Upstream,
+    so: &str,
+    hint: &str,
+    path: &str,
+    report: &mut Report,
+) {
+    let message = format!("{} has no endpoint that is ready; {so}{hint}", upstream.name);
+    report.add(Severity::Warning, route.object, path, RouteReason::EndpointsNotFound.text(), message);
 }
 
 fn choice(
@@ -169,10 +179,7 @@ fn choice(
             if upstream.endpoints.is_empty() {
                 out.without_endpoints.push(upstream.name.to_string());
                 let hint = upstreams.endpoint_hint(&route.object.id.namespace, reference);
-                let message =
-                    format!("{} has no endpoint that is ready; its share answers 503{hint}", upstream.name);
-                let reason = RouteReason::EndpointsNotFound.text();
-                report.add(Severity::Warning, route.object, path, reason, message);
+                warn_of_no_endpoint(route, &upstream, "its share answers 503", &hint, path, report);
             }
             (filters, BackendTarget::Upstream(upstream))
         }
