@@ -94,9 +94,8 @@ impl Watch {
         // Whose listener is gone by now has no name any more.
         let Some((names, format)) = self.board.names(quota) else { return false };
         let policy = names.policy(reason);
-        let (listener, dry_run) = (&names.listener, false);
-        let refused =
-            RefusedConnection { listener, tier, reason, policy, peer, local, proxied, dry_run, not_told };
+        let listener = &names.listener;
+        let refused = RefusedConnection { listener, tier, reason, policy, peer, local, proxied, not_told };
         self.teller.tell(format, &refused)
     }
 }

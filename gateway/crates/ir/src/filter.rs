@@ -14,7 +14,7 @@ pub enum Filter {
     RequestRedirect(Redirect),
     /// Asks a backend for another host or path.
     UrlRewrite(UrlRewrite),
-    /// Copies the request, as the other filters have made it.
+    /// Copies the request, as the rule's other filters have made it.
     RequestMirror(Mirror),
     /// Answers preflight requests, and tells browsers which pages may use a response.
     Cors(Cors),

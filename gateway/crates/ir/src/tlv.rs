@@ -53,10 +53,10 @@ pub struct ProxyTlvError {
     found: String,
 }
 
-/// The lowest type that the specification leaves to senders.
-const FIRST_CUSTOM: u8 = 0xe0;
-
 impl ProxyTlv {
+    /// The lowest type that the specification leaves to senders.
+    pub const FIRST_CUSTOM: u8 = 0xe0;
+
     /// Those with a name, and their keys in the access log.
     const NAMED: [(Self, &'static str, &'static str); 10] = [
         (Self::Alpn, "ALPN", "alpn"),
@@ -88,6 +88,11 @@ impl ProxyTlv {
         Some((row.1, row.2))
     }
 
+    /// Those with a name.
+    pub fn all_named() -> impl Iterator<Item = Self> {
+        Self::NAMED.into_iter().map(|(tlv, _, _)| tlv)
+    }
+
     fn names() -> String {
         Self::NAMED.map(|(_, name, _)| name).join(", ")
     }
@@ -104,7 +109,7 @@ impl FromStr for ProxyTlv {
         let kind = digits
             .filter(|digits| digits.len() == 2 && !digits.starts_with('+'))
             .and_then(|digits| u8::from_str_radix(digits, 16).ok())
-            .filter(|kind| *kind >= FIRST_CUSTOM);
+            .filter(|kind| *kind >= Self::FIRST_CUSTOM);
         kind.map(Self::Custom).ok_or_else(|| ProxyTlvError { found: text.to_owned() })
     }
 }

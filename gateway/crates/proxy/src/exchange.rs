@@ -1,6 +1,6 @@
 use std::{rc::Rc, sync::Arc, time::SystemTime};
 
-use http::{HeaderValue, StatusCode, header::HOST, request::Parts};
+use http::{HeaderValue, StatusCode, request::Parts};
 use ir::{AccessLogFormat, ListenerId, RuleId};
 use tokio::time::Instant;
 
@@ -13,7 +13,7 @@ use crate::{
     metrics::RuleMetrics,
     policy::{CorsFields, EarlyResponse, Facts, Judgement, request_phase, response_phase, tlv_headers},
     respond::{self, Reply},
-    route::{Action, Rule, RuleKey, Share, host_name, needs_naming},
+    route::{Action, Rule, RuleKey, Share, authority, host_name, needs_naming},
     snapshot::{Scope, Upstream},
     upstream,
 };
@@ -324,12 +324,4 @@ impl Drop for Exchange {
 
 fn upstream(rule: Option<&Rule>, backend: Option<usize>) -> Option<&Arc<Upstream>> {
     rule?.upstream(backend?)
-}
-
-/// What names the host: `:authority` or an absolute target, else the Host field.
-fn authority(head: &Parts) -> Option<&str> {
-    match head.uri.authority() {
-        Some(authority) => Some(authority.as_str()),
-        None => head.headers.get(HOST)?.to_str().ok(),
-    }
 }

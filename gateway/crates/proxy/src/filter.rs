@@ -75,7 +75,8 @@ impl Filters {
         Ok(None)
     }
 
-    /// Sends the copies of a request that the rule asks for, once all that changes it is done.
+    /// Sends the copies of a request that the rule asks for, as its other filters have made it: those of a backend come
+    /// later, and are that one's alone.
     pub(crate) fn mirror(
         &self,
         worker: &Rc<Worker>,

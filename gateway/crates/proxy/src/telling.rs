@@ -25,8 +25,8 @@ pub(crate) struct Telling {
     epoch: Instant,
     /// One for each reason and fate, so that a flood of one does not hide another.
     accept: [Lane; 2 * Refusal::ALL.len()],
-    /// One for each fate: the kernel chooses what it tells of, at a pace of its own.
-    kernel: [Lane; 2],
+    /// The kernel chooses what it tells of, at a pace of its own.
+    kernel: Lane,
     told: IntCounter,
     not_told: IntCounter,
     /// Who is refused most.
@@ -39,7 +39,7 @@ impl Telling {
         Self {
             epoch: Instant::now(),
             accept: std::array::from_fn(|_| Lane::default()),
-            kernel: Default::default(),
+            kernel: Lane::default(),
             told,
             not_told,
             top: TopSources::default(),
@@ -82,8 +82,7 @@ impl Telling {
     ) -> bool {
         let now = self.now();
         self.top.saw(&Sighting::of(&unserved), unserved.not_told.saturating_add(1), now);
-        let lane = &self.kernel[unserved.fate.place()];
-        match format.filter(|_| writer.is_on()).zip(lane.tell_of(unserved.not_told, now)) {
+        match format.filter(|_| writer.is_on()).zip(self.kernel.tell_of(unserved.not_told, now)) {
             Some((format, not_told)) => {
                 unserved.not_told = not_told;
                 writer.refused(format, &unserved);

@@ -45,6 +45,9 @@ pub(super) fn copy(mirrors: &[Mirror], worker: &Rc<Worker>, timeouts: &RouteTime
         return;
     }
     let drawn: Vec<&Mirror> = mirrors.iter().filter(|mirror| mirror.is_drawn()).collect();
+    if drawn.is_empty() {
+        return;
+    }
     for (mirror, (body, cut)) in drawn.iter().zip(tee(&mut request.body, drawn.len())) {
         let copy = Request { head: request.head.clone(), body, upgrade: None };
         let (worker, upstream) = (Rc::clone(worker), Arc::clone(&mirror.upstream));

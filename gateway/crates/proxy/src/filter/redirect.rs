@@ -1,10 +1,11 @@
-use http::{HeaderValue, StatusCode, header::HOST, request::Parts};
+use http::{HeaderValue, StatusCode, request::Parts};
 use ir::RedirectScheme;
 
 use super::path::rewritten;
 use crate::{
     error::ProxyError,
     policy::{Facts, X_FORWARDED_PROTO},
+    route::{authority, without_port},
 };
 
 /// An answer that sends the client elsewhere.
@@ -72,12 +73,7 @@ fn asked_by(head: &Parts) -> Option<RedirectScheme> {
 
 /// The request's host, as it was written, without port.
 fn host(head: &Parts) -> Option<&str> {
-    let authority = match head.uri.authority() {
-        Some(authority) => authority.as_str(),
-        None => head.headers.get(HOST)?.to_str().ok()?,
-    };
-    let end = authority.rfind(':').filter(|colon| !authority[*colon..].contains(']'));
-    Some(&authority[..end.unwrap_or(authority.len())]).filter(|host| !host.is_empty())
+    authority(head).map(without_port).filter(|host| !host.is_empty())
 }
 
 #[cfg(test)]

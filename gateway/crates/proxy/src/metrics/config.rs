@@ -1,9 +1,9 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
 use super::{
-    Family, register,
+    counters, gauge, gauges,
     table::{CERTIFICATE_NOT_AFTER, CONFIG_GENERATION, CONFIG_LAST_RELOAD, CONFIG_RELOADS},
 };
 
@@ -19,19 +19,12 @@ pub struct ConfigMetrics {
 impl ConfigMetrics {
     /// Registers them. At most once per registry: a second registration is logged and prints nothing.
     pub fn new(registry: &Registry) -> Self {
-        let reloads = CONFIG_RELOADS;
-        let not_after = CERTIFICATE_NOT_AFTER;
-        let metrics = Self {
-            reloads: IntCounterVec::new(opts(reloads), reloads.labels).expect("well-formed"),
-            generation: gauge(CONFIG_GENERATION),
-            last_reload: gauge(CONFIG_LAST_RELOAD),
-            not_after: IntGaugeVec::new(opts(not_after), not_after.labels).expect("well-formed"),
-        };
-        register(registry, metrics.reloads.clone());
-        register(registry, metrics.generation.clone());
-        register(registry, metrics.last_reload.clone());
-        register(registry, metrics.not_after.clone());
-        metrics
+        Self {
+            reloads: counters(registry, CONFIG_RELOADS),
+            generation: gauge(registry, CONFIG_GENERATION),
+            last_reload: gauge(registry, CONFIG_LAST_RELOAD),
+            not_after: gauges(registry, CERTIFICATE_NOT_AFTER),
+        }
     }
 
     /// A configuration was put in force: counts the reload, and shows its generation and certificates.
@@ -58,12 +51,4 @@ impl ConfigMetrics {
     pub fn failed(&self) {
         self.reloads.with_label_values(&["failed"]).inc();
     }
-}
-
-fn gauge(family: Family) -> IntGauge {
-    IntGauge::with_opts(opts(family)).expect("well-formed")
-}
-
-fn opts(family: Family) -> Opts {
-    Opts::new(family.name, family.help)
 }

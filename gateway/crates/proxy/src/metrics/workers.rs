@@ -1,6 +1,6 @@
-use prometheus::{IntGaugeVec, Opts, Registry};
+use prometheus::{IntGaugeVec, Registry};
 
-use super::{register, table::WORKER_STALLED};
+use super::{gauges, table::WORKER_STALLED};
 
 /// Metrics about the workers, for whoever asks them whether they answer.
 #[derive(Clone, Debug)]
@@ -9,11 +9,7 @@ pub struct WorkerMetrics(IntGaugeVec);
 impl WorkerMetrics {
     /// Registers them. At most once per registry: a second registration is logged and prints nothing.
     pub fn new(registry: &Registry) -> Self {
-        let family = WORKER_STALLED;
-        let opts = Opts::new(family.name, family.help);
-        let stalled = IntGaugeVec::new(opts, family.labels).expect("well-formed");
-        register(registry, stalled.clone());
-        Self(stalled)
+        Self(gauges(registry, WORKER_STALLED))
     }
 
     /// Whether a worker, by its number, has not answered in time.

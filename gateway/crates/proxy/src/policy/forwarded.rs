@@ -5,6 +5,7 @@ use ir::ClientIpDetection;
 
 use super::{
     client_ip::{Client, X_FORWARDED_FOR},
+    remove_fields,
     request_phase::Facts,
 };
 
@@ -51,13 +52,7 @@ pub(super) fn apply(
 }
 
 fn strip_envoy(headers: &mut HeaderMap) {
-    let is_envoy = |name: &&HeaderName| name.as_str().starts_with(ENVOY);
-    if headers.keys().any(|name| is_envoy(&name)) {
-        let names: Vec<HeaderName> = headers.keys().filter(is_envoy).cloned().collect();
-        for name in names {
-            headers.remove(name);
-        }
-    }
+    remove_fields(headers, |name| name.as_str().starts_with(ENVOY));
 }
 
 /// Appends to X-Forwarded-For and makes it one line: some backends read only the first, some only the last.

@@ -16,3 +16,13 @@ pub(crate) use forwarded::X_FORWARDED_PROTO;
 pub(crate) use hop_by_hop::strip as strip_hop_by_hop;
 pub(crate) use request_id::X_REQUEST_ID;
 pub(crate) use request_phase::{EarlyResponse, Facts, request_phase, response_phase};
+
+use http::{HeaderMap, HeaderName};
+
+/// Removes the fields whose names are meant. Where there are none, it allocates nothing.
+fn remove_fields(headers: &mut HeaderMap, is_meant: impl Fn(&HeaderName) -> bool) {
+    let names: Vec<HeaderName> = headers.keys().filter(|name| is_meant(name)).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}

@@ -1,6 +1,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use ir::TlvHeader;
 
+use super::remove_fields;
 use crate::sources::Tlvs;
 
 /// Fills request headers from the connection's PROXY header. What a client has sent under these names is gone in any
@@ -24,15 +25,12 @@ pub(crate) fn apply(headers: &mut HeaderMap, wanted: &[TlvHeader], tlvs: Option<
 
 fn remove(headers: &mut HeaderMap, name: &HeaderName) {
     headers.remove(name);
-    let alike = |other: &&HeaderName| {
-        let bytes = |name: &HeaderName| name.as_str().replace('_', "-");
-        other.as_str().len() == name.as_str().len() && bytes(other) == bytes(name)
-    };
-    if name.as_str().contains(['-', '_']) && headers.keys().any(|other| alike(&other)) {
-        let names: Vec<HeaderName> = headers.keys().filter(alike).cloned().collect();
-        for name in names {
-            headers.remove(name);
-        }
+    if name.as_str().contains(['-', '_']) {
+        let dash = |byte: u8| if byte == b'_' { b'-' } else { byte };
+        remove_fields(headers, |other| {
+            let (a, b) = (other.as_str(), name.as_str());
+            a.len() == b.len() && a.bytes().map(dash).eq(b.bytes().map(dash))
+        });
     }
 }
 

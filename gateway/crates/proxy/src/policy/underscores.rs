@@ -1,20 +1,17 @@
 use http::{HeaderMap, HeaderName};
 use ir::Underscores;
 
-use super::EarlyResponse;
+use super::{EarlyResponse, remove_fields};
 
 /// `headers.withUnderscoresAction`. Backends that read headers as CGI does cannot tell `a_b` from `a-b`, so a
 /// name with an underscore could stand in for one that a proxy vouches for.
 pub(super) fn apply(headers: &mut HeaderMap, action: Underscores) -> Result<(), EarlyResponse> {
-    if action == Underscores::Allow || !headers.keys().any(has_underscore) {
-        return Ok(());
-    }
-    if action == Underscores::RejectRequest {
-        return Err(EarlyResponse::Underscore);
-    }
-    let names: Vec<HeaderName> = headers.keys().filter(|name| has_underscore(name)).cloned().collect();
-    for name in names {
-        headers.remove(name);
+    match action {
+        Underscores::RejectRequest if headers.keys().any(has_underscore) => {
+            return Err(EarlyResponse::Underscore);
+        }
+        Underscores::DropHeader => remove_fields(headers, has_underscore),
+        Underscores::RejectRequest | Underscores::Allow => {}
     }
     Ok(())
 }

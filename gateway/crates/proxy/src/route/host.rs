@@ -1,14 +1,28 @@
 use std::borrow::Cow;
 
+use http::{header::HOST, request::Parts};
+
+/// What names the host: `:authority` or an absolute target, else the Host field.
+pub(crate) fn authority(head: &Parts) -> Option<&str> {
+    match head.uri.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => head.headers.get(HOST)?.to_str().ok(),
+    }
+}
+
+/// An authority as it is written, without its port.
+pub(crate) fn without_port(authority: &str) -> &str {
+    match authority.rfind(':') {
+        // The colons of `[::1]` are no port's.
+        Some(colon) if !authority[colon..].contains(']') => &authority[..colon],
+        _ => authority,
+    }
+}
+
 /// The name in an authority or Host field: without port, lower case. A trailing dot stays, as in Envoy, and
 /// an IPv6 address keeps its brackets.
 pub(crate) fn host_name(authority: &str) -> Cow<'_, str> {
-    let end = match authority.rfind(':') {
-        // The colons of `[::1]` are no port's.
-        Some(colon) if !authority[colon..].contains(']') => colon,
-        _ => authority.len(),
-    };
-    let name = &authority[..end];
+    let name = without_port(authority);
     if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         Cow::Owned(name.to_ascii_lowercase())
     } else {

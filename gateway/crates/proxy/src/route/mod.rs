@@ -14,6 +14,6 @@ mod table;
 mod tests;
 
 pub(crate) use backends::{Backends, Share};
-pub(crate) use host::host_name;
+pub(crate) use host::{authority, host_name, without_port};
 pub(crate) use router::{Router, RuleKey, needs_naming};
 pub(crate) use rule::{Action, Rule};

@@ -62,10 +62,11 @@ impl Foreign {
     pub fn take(&mut self, counted: &Counted, limit: Option<u64>) -> bool {
         match counted {
             Counted::Source { listener, network, key } => {
-                let held = open_foreign(&self.carry.gate(listener), (*network, *key), limit);
-                let taken = held.is_some();
-                self.sources.entry(counted.clone()).or_default().extend(held);
-                taken
+                let Some(held) = open_foreign(&self.carry.gate(listener), (*network, *key), limit) else {
+                    return false;
+                };
+                self.sources.entry(counted.clone()).or_default().push(held);
+                true
             }
             Counted::Connections | Counted::Listener(_) => {
                 let (slots, held) = self.entry(counted);

@@ -11,20 +11,6 @@ use ir::ProxyTlv;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tlvs(Box<[u8]>);
 
-/// Those with a name; what they are made of is [`Tlvs::value`].
-const NAMED: [ProxyTlv; 10] = [
-    ProxyTlv::Alpn,
-    ProxyTlv::Authority,
-    ProxyTlv::UniqueId,
-    ProxyTlv::NetworkNamespace,
-    ProxyTlv::SslVersion,
-    ProxyTlv::SslCommonName,
-    ProxyTlv::SslCipher,
-    ProxyTlv::SslSignatureAlgorithm,
-    ProxyTlv::SslKeyAlgorithm,
-    ProxyTlv::SslVerify,
-];
-
 impl Tlvs {
     /// Those of a whole header that the parser was done with. `None`: it has none that say anything.
     ///
@@ -72,10 +58,10 @@ impl Tlvs {
     /// All that can be told, those with a name first, then a sender's own in their order, the first of each.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (ProxyTlv, Cow<'_, [u8]>)> {
         let mut seen = Kinds::default();
-        let own = self.tlvs().filter(|tlv| tlv.kind >= 0xe0);
+        let own = self.tlvs().filter(|tlv| tlv.kind >= ProxyTlv::FIRST_CUSTOM);
         let own = own.filter(move |tlv| seen.add(tlv.kind));
         let own = own.map(|tlv| (ProxyTlv::Custom(tlv.kind), hexadecimal(tlv.value)));
-        NAMED.into_iter().filter_map(|what| Some((what, self.value(what)?))).chain(own)
+        ProxyTlv::all_named().filter_map(|what| Some((what, self.value(what)?))).chain(own)
     }
 
     fn tlvs(&self) -> impl Iterator<Item = Tlv<'_>> {

@@ -38,8 +38,6 @@ pub struct RefusedConnection<'a> {
     pub local: SocketAddr,
     /// Source and destination in its PROXY header, where that was read.
     pub proxied: Option<(SocketAddr, SocketAddr)>,
-    /// True: it was let in, since the policy is on a dry run.
-    pub dry_run: bool,
     /// How many were refused since the last that was told of, and are not told of.
     pub not_told: u64,
 }
@@ -53,12 +51,11 @@ impl Teller {
     /// Tells of one: its line, if lines are written and this one is not one too many, and its source. True: it has its
     /// line. `format`: `None` where there is no access log.
     pub fn tell(&self, format: Option<AccessLogFormat>, refused: &RefusedConnection<'_>) -> bool {
-        let RefusedConnection { listener, tier, reason, policy, peer, local, proxied, dry_run, not_told } =
-            *refused;
+        let RefusedConnection { listener, tier, reason, policy, peer, local, proxied, not_told } = *refused;
         let proxied = proxied.map(|(source, destination)| Proxied { source, destination });
         let source = Source { peer, local, proxied };
-        let fate = if dry_run { Fate::WouldRefuse } else { Fate::Refused };
-        let unserved = Unserved { fate, reason, tier, listener, policy, source: &source, not_told };
+        let unserved =
+            Unserved { fate: Fate::Refused, reason, tier, listener, policy, source: &source, not_told };
         self.carry.telling.kernel(&self.writer, format, unserved)
     }
 }
