@@ -40,7 +40,6 @@ func TestConformance(t *testing.T) {
 		t.Skip("no -gateway: `cargo xtask conformance` starts this")
 	}
 	run := choose(t, options.what)
-	verdict.judged = true
 	run.world = newWorld(t)
 	run.suite = run.newSuite(t)
 	t.Run("suite", run.run)
@@ -223,6 +222,7 @@ func (r *run) judge(t *testing.T) {
 		}
 	}
 	verdict.wrong = append(verdict.wrong, wrong...)
+	verdict.judged = true
 }
 
 func (r *run) judgeRatchet(t *testing.T) (wrong []string) {

@@ -44,6 +44,7 @@ func init() {
 
 // verdict is what a run comes to: the exit code does not follow from failed tests alone.
 var verdict struct {
+	// judged: the run has come to its end. One that broke off before fails as any test does.
 	judged bool
 	wrong  []string
 }

@@ -50,6 +50,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         check()?;
     }
     let built = build()?;
+    if arguments.what.starts_with("GATEWAY-") {
+        fields(&built)?;
+    }
     suite(arguments, &built)
 }
 
@@ -63,6 +66,13 @@ fn check() -> Result<()> {
     }
     step::run(&mut go::go(&["vet", "./..."]), "lint the harness", READ_ABOVE)?;
     step::run(&mut go::go(&["test", "./..."]), "test the harness", READ_ABOVE)
+}
+
+/// The fields that the gateway knows against those of the upstream definitions: a Go module of its own.
+fn fields(built: &Built) -> Result<()> {
+    let mut test = go::go(&["test", "-count=1", "./..."]);
+    test.current_dir(go::module().join("fields")).env("GATEWAY_BIN", &built.gateway);
+    step::run(&mut test, "hold the gateway's fields against the upstream definitions", READ_ABOVE)
 }
 
 /// The programs of a run.
