@@ -20,6 +20,7 @@ mod mirror;
 mod pattern;
 mod quantity;
 mod redirect;
+mod retry;
 mod rewrite;
 mod route;
 mod tls;
@@ -50,6 +51,7 @@ pub use mirror::Mirror;
 pub use pattern::{Pattern, PatternError};
 pub use quantity::{Quantity, QuantityError};
 pub use redirect::{Redirect, RedirectScheme};
+pub use retry::Retry;
 pub use rewrite::{PathRewrite, UrlRewrite};
 pub use route::{
     Action, BackendChoice, BackendTarget, HeaderMatch, HttpMatch, HttpRule, Matcher, PathMatch, QueryMatch,

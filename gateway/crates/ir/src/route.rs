@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::{HeaderName, Method};
 use serde::{Serialize, Serializer};
 
-use crate::{Filter, Hostname, Pattern, Upstream};
+use crate::{Filter, Hostname, Pattern, Retry, Upstream};
 
 /// The rules under one hostname of a listener, in order of precedence: the first entry that matches a
 /// request answers it. A request whose host falls under this virtual host is never tried against another.
@@ -106,6 +106,9 @@ pub struct HttpRule {
     pub action: Action,
     /// `timeouts` of the rule.
     pub timeouts: RouteTimeouts,
+    /// `retry` of the rule; absent: another endpoint is tried where one cannot be connected to, and that is all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
 }
 
 /// Names a rule in logs, metrics and messages.

@@ -1,3 +1,4 @@
+mod replay;
 mod tee;
 
 use std::{
@@ -13,8 +14,11 @@ use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-pub(crate) use self::tee::tee;
-use self::tee::{Copied, Teed};
+pub(crate) use self::{replay::Replay, tee::tee};
+use self::{
+    replay::Replayed,
+    tee::{Copied, Teed},
+};
 use crate::{
     http::h1::{RequestReader, codec},
     upstream::{Http1Response, Http2Response, InFlight},
@@ -36,6 +40,8 @@ pub(crate) enum Body {
     Teed(Box<Teed>),
     /// A copy of one that somebody else reads.
     Copied(Copied),
+    /// A request's, which may be sent again.
+    Replayed(Replayed),
 }
 
 /// A client's body, which says how far it has come.
@@ -113,6 +119,7 @@ impl Body {
             Self::Http2(response) => response.length(),
             Self::Teed(teed) => teed.length(),
             Self::Copied(copied) => copied.length(),
+            Self::Replayed(replayed) => replayed.length(),
         }
     }
 
@@ -121,7 +128,12 @@ impl Body {
         match self {
             Self::Http1(response) => response.hold(flight),
             Self::Http2(response) => response.hold(flight),
-            Self::Empty | Self::Full(_) | Self::Request(_) | Self::Teed(_) | Self::Copied(_) => {}
+            Self::Empty
+            | Self::Full(_)
+            | Self::Request(_)
+            | Self::Teed(_)
+            | Self::Copied(_)
+            | Self::Replayed(_) => {}
         }
     }
 
@@ -138,6 +150,7 @@ impl Body {
             Self::Http2(response) => response.poll_next(cx),
             Self::Teed(teed) => teed.poll_next(cx),
             Self::Copied(copied) => copied.poll_next(cx),
+            Self::Replayed(replayed) => replayed.poll_next(cx),
         }
     }
 

@@ -69,6 +69,17 @@ pub(crate) enum ProxyError {
     ClientGone,
 }
 
+/// Which requests may be sent again after a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// Any, at once and to another endpoint: the attempt has left no trace with a backend.
+    Any,
+    /// One that may be repeated, where a rule asks for it: a backend may have acted on the attempt.
+    Repeatable,
+    /// None: another attempt would come to the same.
+    None,
+}
+
 impl ProxyError {
     /// What the client is answered.
     pub(crate) const fn status(&self) -> StatusCode {
@@ -106,10 +117,11 @@ impl ProxyError {
         }
     }
 
-    /// True if the attempt has left no trace with a backend, so that another endpoint may be tried.
-    pub(crate) const fn is_retryable(&self) -> bool {
+    /// Which requests may be sent again after an attempt that ended so.
+    pub(crate) const fn again(&self) -> Again {
         match self {
-            Self::Connect => true,
+            Self::Connect => Again::Any,
+            Self::UpstreamClosed | Self::UpstreamTimeout => Again::Repeatable,
             Self::NoListener
             | Self::NoRoute
             | Self::MethodNotNamed
@@ -119,16 +131,14 @@ impl ProxyError {
             | Self::NoBackend
             | Self::NoEndpoint
             | Self::Overflow
-            | Self::UpstreamClosed
             | Self::UpstreamMalformed(_)
-            | Self::UpstreamTimeout
             | Self::NoUpgrade
             | Self::RequestTimeout
             | Self::RequestIdle
             | Self::ResponseIdle
             | Self::Malformed(_)
             | Self::Refused(_)
-            | Self::ClientGone => false,
+            | Self::ClientGone => Again::None,
         }
     }
 

@@ -45,6 +45,9 @@ pub(crate) struct Arrival {
 /// Longer responses than this do not keep their snapshot alive.
 const SHORT: u64 = 1 << 20;
 
+/// Envoy's response flag of an answer that should have cost another attempt, and there was none left.
+const RETRIES_EXHAUSTED: &str = "URX";
+
 /// Where a request stands.
 enum Place {
     /// In its snapshot.
@@ -193,14 +196,19 @@ impl Exchange {
             upstream,
             request,
             &rule.config.timeouts,
+            rule.config.retry.as_ref(),
             self.record.is_some().then_some(&mut attempted),
         )
         .await;
+        let exhausted = attempted.as_ref().is_some_and(|attempted| attempted.exhausted);
         if let Some(record) = &mut self.record {
             record.upstream = attempted;
         }
         match sent {
             Ok(mut reply) => {
+                if exhausted {
+                    self.flag = RETRIES_EXHAUSTED;
+                }
                 response_phase(&mut reply.head.headers);
                 share.filters.apply_response(&mut reply.head.headers);
                 Ok(reply)

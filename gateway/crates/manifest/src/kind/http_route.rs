@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use ir::{Duration, Hostname};
+use ir::{Duration, Hostname, Retry};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -61,9 +61,8 @@ pub struct HttpRouteRule {
     pub backend_refs: Vec<BackendRef>,
     /// How long a request may take.
     pub timeouts: Option<HttpRouteTimeouts>,
-    /// Retries (experimental channel).
-    #[schemars(extend("x-gateway-unserved" = "retries are experimental in Gateway API and not served yet"))]
-    pub retry: Option<Unserved>,
+    /// When a request is sent to its backend again (experimental channel).
+    pub retry: Option<Retry>,
     /// Sessions that stay with one backend (experimental channel).
     #[schemars(extend("x-gateway-unserved" = "session persistence is experimental in Gateway API"))]
     pub session_persistence: Option<Unserved>,
@@ -309,6 +308,13 @@ impl HttpRouteRule {
         {
             let message = format!("{backend} is longer than timeouts.request, which is {request}");
             errors.push(FieldError::new(format!("{path}.timeouts.backendRequest"), message));
+        }
+        let codes = self.retry.as_ref().map_or(&[][..], |retry| &retry.codes);
+        for (place, code) in codes.iter().enumerate() {
+            if codes[..place].contains(code) {
+                let message = "this code stands twice; codes are unique";
+                errors.push(FieldError::new(format!("{path}.retry.codes[{place}]"), message));
+            }
         }
     }
 

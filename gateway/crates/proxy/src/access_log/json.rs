@@ -7,8 +7,8 @@ use super::{
 
 /// The keys of a request's object: `time`, `client`, `peer`, `local`, `method`, `authority`, `path` (with its
 /// query, as received), `protocol`, `status`, `flags`, `detail`, `bytes_received`, `bytes_sent`,
-/// `duration_ms`, `listener`, `route`, `rule`, `upstream`, `endpoint`, `upstream_duration_ms`, `tls_version`,
-/// `sni`, `request_id`, `user_agent`; where there was a PROXY header `destination` (where the client connected to; `local`
+/// `duration_ms`, `listener`, `route`, `rule`, `upstream`, `endpoint`, `upstream_duration_ms`, `attempts`
+/// (at the backend, where there was more than one), `tls_version`, `sni`, `request_id`, `user_agent`; where there was a PROXY header `destination` (where the client connected to; `local`
 /// is our end of the socket) and, for each of its TLVs, `tlv_alpn`, `tlv_authority`, `tlv_unique_id`, `tlv_netns`,
 /// `tlv_ssl_version`, `tlv_ssl_cn`, `tlv_ssl_cipher`, `tlv_ssl_sig_alg`, `tlv_ssl_key_alg`, `tlv_ssl_verify`,
 /// `tlv_0xe0` to `tlv_0xff`. What is absent is left out; keys are never renamed.
@@ -70,6 +70,9 @@ fn route(line: &mut String, record: &Record, names: &Names<'_>) {
         }
         if let Some(duration) = attempt.duration {
             number(line, "upstream_duration_ms", Millis(duration));
+        }
+        if attempt.attempts > 1 {
+            number(line, "attempts", attempt.attempts);
         }
     }
     if let Some(version) = names.tls.and_then(|tls| tls.version).and_then(tls_version) {

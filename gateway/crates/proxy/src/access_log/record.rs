@@ -58,6 +58,10 @@ pub(crate) struct Upstreamed {
     pub(crate) address: Option<SocketAddr>,
     /// From its start to the end of the response's header; `None`: it had none.
     pub(crate) duration: Option<Duration>,
+    /// How many there have been with it.
+    pub(crate) attempts: u32,
+    /// The rule's `retry` asks for another one and allows no more.
+    pub(crate) exhausted: bool,
 }
 
 /// The rest of a line, borrowed from where it stands.

@@ -72,6 +72,8 @@ fn full() -> (Record, RuleId) {
         endpoint: EndpointAddress::Dns { host: "tea.test".into(), port: 80 },
         address: "127.0.0.1:8080".parse().ok(),
         duration: Some(Duration::from_micros(2_005)),
+        attempts: 3,
+        exhausted: false,
     });
     (record, RuleId { route: "default/tea".into(), index: 1, name: None })
 }
@@ -83,7 +85,7 @@ fn text_is_for_people() {
         line(AccessLogFormat::Text, &record, Some(&rule)),
         "1970-01-01T00:00:00.000Z 203.0.113.7 \"GET shop.test/tea?x=1 HTTP/1.1\" 502 3.214ms flags=UPE in=3 out=14 \
          listener=default/eg/web rule=default/tea/1 upstream=\"Service default/tea:80\" endpoint=127.0.0.1:8080 \
-         upstream_time=2.005ms peer=192.0.2.9:5 tls=1.3 sni=\"shop.test\" id=\"id-1\" agent=\"curl/8\" \
+         upstream_time=2.005ms attempts=3 peer=192.0.2.9:5 tls=1.3 sni=\"shop.test\" id=\"id-1\" agent=\"curl/8\" \
          detail=\"a \\\"bad\\\" response\"\n"
     );
 }
@@ -136,7 +138,7 @@ fn json_has_stable_keys() {
         "protocol": "HTTP/1.1", "status": 502, "flags": "UPE", "detail": "a \"bad\" response",
         "bytes_received": 3, "bytes_sent": 14, "duration_ms": 3.214, "listener": "default/eg/web",
         "route": "default/tea", "rule": "1", "upstream": "Service default/tea:80",
-        "endpoint": "127.0.0.1:8080", "upstream_duration_ms": 2.005, "tls_version": "1.3", "sni": "shop.test",
+        "endpoint": "127.0.0.1:8080", "upstream_duration_ms": 2.005, "attempts": 3, "tls_version": "1.3", "sni": "shop.test",
         "request_id": "id-1", "user_agent": "curl/8",
     });
     assert_eq!(object, expected);

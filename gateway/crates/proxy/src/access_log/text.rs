@@ -44,6 +44,9 @@ pub(super) fn request(line: &mut String, record: &Record, names: &Names<'_>) {
         if let Some(duration) = attempt.duration {
             pair(line, "upstream_time", format_args!("{}ms", Millis(duration)));
         }
+        if attempt.attempts > 1 {
+            pair(line, "attempts", attempt.attempts);
+        }
     }
     if names.source.peer.ip() != record.client {
         pair(line, "peer", names.source.peer);

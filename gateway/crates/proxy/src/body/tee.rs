@@ -51,7 +51,12 @@ pub(crate) fn tee(body: &mut Body, copies: usize) -> Vec<(Body, Cut)> {
     match body {
         Body::Empty => (0..copies).map(|_| (Body::Empty, Cut(Weak::new()))).collect(),
         Body::Full(bytes) => (0..copies).map(|_| (Body::Full(bytes.clone()), Cut(Weak::new()))).collect(),
-        Body::Request(_) | Body::Http1(_) | Body::Http2(_) | Body::Teed(_) | Body::Copied(_) => {
+        Body::Request(_)
+        | Body::Http1(_)
+        | Body::Http2(_)
+        | Body::Teed(_)
+        | Body::Copied(_)
+        | Body::Replayed(_) => {
             let left = body.length();
             let lines: Vec<Rc<RefCell<Line>>> = (0..copies).map(|_| Rc::default()).collect();
             let copy = |line: &Rc<RefCell<Line>>| {

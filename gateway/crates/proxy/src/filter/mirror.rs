@@ -71,7 +71,7 @@ async fn send(
 ) -> Result<(), ProxyError> {
     let deadline = Instant::now() + timeouts.request.unwrap_or(PATIENCE);
     let exchange = async {
-        let mut reply = upstream::send(worker, upstream, copy, timeouts, None).await?;
+        let mut reply = upstream::send(worker, upstream, copy, timeouts, None, None).await?;
         while let Some(piece) = poll_fn(|cx| reply.body.poll_next(cx)).await {
             piece.map_err(|_| ProxyError::UpstreamClosed)?;
         }

@@ -74,6 +74,8 @@ table! {
         "Attempts at a backend that failed, by Envoy's response flag."
     UPSTREAM_REQUESTS Counter "gateway_upstream_requests_total" ["upstream"]
         "Requests sent to a backend, attempts counted singly."
+    UPSTREAM_RETRIES Counter "gateway_upstream_retries_total" ["upstream" "result"]
+        "Attempts that a rule's `retry` has added, by result: answered, failed (or answered with one of its codes)."
     WORKER_STALLED Gauge "gateway_worker_stalled" ["worker"]
         "1 for a worker that has not answered in time: it serves nobody, and starves the watchdog."
 }

@@ -36,6 +36,7 @@ fn every_family_is_in_the_table_and_the_table_is_in_order() {
     let upstream = metrics.upstream(&"Service default/tea:80".into());
     upstream.failed("UF");
     upstream.mirrored(true);
+    upstream.retried(true);
     let certificate = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
     let key = certificate.signing_key.serialize_pem();
     let tls = ir::CertifiedKey::from_pem("default/cert", certificate.cert.pem().as_bytes(), key.as_bytes())
@@ -163,12 +164,16 @@ fn upstreams_are_counted_by_name() {
     one.failed("??");
     one.mirrored(true);
     one.mirrored(false);
+    one.retried(true);
+    one.retried(false);
     let printed = printed(metrics.registry());
     for (line, value) in [
         ("gateway_upstream_requests_total{upstream=\"Service default/tea:80\"}", 2),
         ("gateway_upstream_connections_open{upstream=\"Service default/tea:80\"}", 1),
         ("gateway_mirrored_requests_total{result=\"answered\",upstream=\"Service default/tea:80\"}", 1),
         ("gateway_mirrored_requests_total{result=\"failed\",upstream=\"Service default/tea:80\"}", 1),
+        ("gateway_upstream_retries_total{result=\"answered\",upstream=\"Service default/tea:80\"}", 1),
+        ("gateway_upstream_retries_total{result=\"failed\",upstream=\"Service default/tea:80\"}", 1),
         ("gateway_upstream_failures_total{reason=\"UF\",upstream=\"Service default/tea:80\"}", 1),
         ("gateway_upstream_failures_total{reason=\"other\",upstream=\"Service default/tea:80\"}", 1),
     ] {

@@ -5,7 +5,9 @@ use prometheus::proto;
 use super::{
     cells::Cells,
     series::Series,
-    table::{MIRRORED_REQUESTS, UPSTREAM_CONNECTIONS_OPEN, UPSTREAM_FAILURES, UPSTREAM_REQUESTS},
+    table::{
+        MIRRORED_REQUESTS, UPSTREAM_CONNECTIONS_OPEN, UPSTREAM_FAILURES, UPSTREAM_REQUESTS, UPSTREAM_RETRIES,
+    },
 };
 
 /// Envoy's response flags that an attempt can fail with; the last takes any other.
@@ -16,7 +18,9 @@ const OPENED: usize = 1;
 const CLOSED: usize = 2;
 const MIRRORED: usize = 3;
 const MIRROR_FAILED: usize = 4;
-const FIRST_REASON: usize = 5;
+const RETRIED: usize = 5;
+const RETRY_FAILED: usize = 6;
+const FIRST_REASON: usize = 7;
 
 /// Handles of one backend, shared by its uses in different rules.
 pub(crate) struct UpstreamMetrics {
@@ -45,6 +49,11 @@ impl UpstreamMetrics {
         self.cells.add(if answered { MIRRORED } else { MIRROR_FAILED }, 1);
     }
 
+    /// An attempt that a rule's `retry` has added is what the request comes to, or has failed.
+    pub(crate) fn retried(&self, answered: bool) {
+        self.cells.add(if answered { RETRIED } else { RETRY_FAILED }, 1);
+    }
+
     /// A connection to an endpoint was established.
     pub(crate) fn opened(&self) {
         self.cells.add(OPENED, 1);
@@ -57,11 +66,16 @@ impl UpstreamMetrics {
 }
 
 impl Series for UpstreamMetrics {
-    const FAMILIES: &[super::Family] =
-        &[MIRRORED_REQUESTS, UPSTREAM_CONNECTIONS_OPEN, UPSTREAM_FAILURES, UPSTREAM_REQUESTS];
+    const FAMILIES: &[super::Family] = &[
+        MIRRORED_REQUESTS,
+        UPSTREAM_CONNECTIONS_OPEN,
+        UPSTREAM_FAILURES,
+        UPSTREAM_REQUESTS,
+        UPSTREAM_RETRIES,
+    ];
 
     fn collect(&self, into: &mut [Vec<proto::Metric>]) {
-        let [mirrored, open, failures, requests] = into else { return };
+        let [mirrored, open, failures, requests, retries] = into else { return };
         let closed = self.cells.sum(CLOSED);
         let opened = self.cells.sum(OPENED);
         open.push(UPSTREAM_CONNECTIONS_OPEN.series(&[&self.upstream], opened.saturating_sub(closed)));
@@ -70,6 +84,12 @@ impl Series for UpstreamMetrics {
             let count = self.cells.sum(place);
             if count > 0 {
                 mirrored.push(MIRRORED_REQUESTS.series(&[&self.upstream, result], count));
+            }
+        }
+        for (place, result) in [(RETRIED, "answered"), (RETRY_FAILED, "failed")] {
+            let count = self.cells.sum(place);
+            if count > 0 {
+                retries.push(UPSTREAM_RETRIES.series(&[&self.upstream, result], count));
             }
         }
         for (place, reason) in REASONS.iter().enumerate() {

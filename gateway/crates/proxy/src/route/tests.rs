@@ -13,7 +13,13 @@ use crate::{carry::Carry, metrics::Metrics, snapshot::Snapshot};
 
 fn rule(index: usize, action: ir::Action) -> Arc<HttpRule> {
     let id = RuleId { route: "default/route".into(), index, name: None };
-    Arc::new(HttpRule { id, filters: Box::default(), action, timeouts: RouteTimeouts::default() })
+    Arc::new(HttpRule {
+        id,
+        filters: Box::default(),
+        action,
+        timeouts: RouteTimeouts::default(),
+        retry: None,
+    })
 }
 
 /// Each entry with a rule of its own, numbered over all hosts.

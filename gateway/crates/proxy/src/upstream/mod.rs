@@ -1,7 +1,7 @@
 //! From a request that has its rule to the response of a backend: endpoints, connections, pools, attempts.
 //!
 //! [`send()`] hides which HTTP version a backend speaks. The attempt loop stands above the protocols and owns
-//! what may be sent again.
+//! what may be sent again, `retry` says when it is.
 
 mod connect;
 mod http1;
@@ -10,6 +10,7 @@ mod loan;
 mod multiplexed;
 mod pool;
 mod resolve;
+mod retry;
 mod send;
 
 pub(crate) use http1::{Http1Response, Tunnel};

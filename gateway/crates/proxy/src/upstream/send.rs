@@ -6,17 +6,23 @@ use std::{
 };
 
 use http::{HeaderValue, request::Parts};
-use ir::{Endpoint, EndpointAddress, RouteTimeouts, UpstreamProtocol};
+use ir::{Endpoint, EndpointAddress, Retry, RouteTimeouts, UpstreamProtocol};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
     connect::{Target, connect},
     http1::{Call, CallError, Connection, Outcome},
     http2::http2,
+    retry::retried,
 };
 use crate::{
-    access_log::Upstreamed, body::Body, carry::UpstreamState, error::ProxyError, respond::Reply,
-    snapshot::Upstream, worker::Worker,
+    access_log::Upstreamed,
+    body::Body,
+    carry::UpstreamState,
+    error::{Again, ProxyError},
+    respond::Reply,
+    snapshot::Upstream,
+    worker::Worker,
 };
 
 /// What goes to a backend.
@@ -51,51 +57,72 @@ impl Drop for InFlight {
 }
 
 /// Sends a request to one of an upstream's endpoints, starting with the one whose turn it is; the next one is
-/// tried where one cannot be connected to. Ends with the response's header, within the route's timeouts.
+/// tried where one cannot be connected to, and whatever `retry` says. Ends with the response's header, within the
+/// rule's timeouts.
 pub(crate) async fn send(
     worker: &Rc<Worker>,
     upstream: &Arc<Upstream>,
-    request: Request,
+    mut request: Request,
     timeouts: &RouteTimeouts,
+    retry: Option<&Retry>,
     attempted: Option<&mut Option<Upstreamed>>,
 ) -> Result<Reply, ProxyError> {
     let flight = InFlight::take(upstream)?;
-    let attempts = Attempts { worker, upstream, timeouts, attempted };
+    let next = match upstream.config.endpoints.len() {
+        0 => return Err(ProxyError::NoEndpoint),
+        1 => 0,
+        _ => upstream.state.cursor.fetch_add(1, Ordering::Relaxed),
+    };
+    let mut attempts = Attempts { worker, upstream, timeouts, attempted, next };
+    let sent = async {
+        match retry {
+            None => attempts.run(&mut request).await,
+            // Boxed, so that requests without it carry none of it.
+            Some(retry) => Box::pin(retried(attempts, retry, request)).await,
+        }
+    };
     let mut reply = match timeouts.request {
-        None => attempts.run(request).await,
-        Some(limit) => timeout_at(Instant::now() + limit, attempts.run(request))
-            .await
-            .unwrap_or(Err(ProxyError::UpstreamTimeout)),
+        None => sent.await,
+        Some(limit) => {
+            timeout_at(Instant::now() + limit, sent).await.unwrap_or(Err(ProxyError::UpstreamTimeout))
+        }
     }?;
     reply.body.hold(flight);
     Ok(reply)
 }
 
-struct Attempts<'a> {
+/// The attempts of one request.
+pub(super) struct Attempts<'a> {
     worker: &'a Rc<Worker>,
-    upstream: &'a Arc<Upstream>,
+    pub(super) upstream: &'a Arc<Upstream>,
     timeouts: &'a RouteTimeouts,
     attempted: Option<&'a mut Option<Upstreamed>>,
+    /// The endpoint whose turn it is.
+    next: usize,
 }
 
 impl Attempts<'_> {
-    async fn run(mut self, mut request: Request) -> Result<Reply, ProxyError> {
+    /// Every endpoint, until one can be connected to.
+    pub(super) async fn run(&mut self, request: &mut Request) -> Result<Reply, ProxyError> {
         let upstream = self.upstream;
         let endpoints = &upstream.config.endpoints;
-        let start = match endpoints.len() {
-            0 => return Err(ProxyError::NoEndpoint),
-            1 => 0,
-            _ => upstream.state.cursor.fetch_add(1, Ordering::Relaxed),
-        };
         let mut failed = ProxyError::Connect;
-        for turn in 0..endpoints.len() {
-            let endpoint = &endpoints[start.wrapping_add(turn) % endpoints.len()];
-            match self.endpoint(endpoint, start, &mut request).await {
-                Err(error) if error.is_retryable() => failed = error,
+        for _ in 0..endpoints.len() {
+            let turn = self.next;
+            self.next = turn.wrapping_add(1);
+            match self.endpoint(&endpoints[turn % endpoints.len()], turn, request).await {
+                Err(error) if error.again() == Again::Any => failed = error,
                 ended => return ended,
             }
         }
         Err(failed)
+    }
+
+    /// Notes that another attempt was wanted, and not allowed any more.
+    pub(super) fn exhausted(&mut self) {
+        if let Some(Some(attempted)) = self.attempted.as_deref_mut() {
+            attempted.exhausted = true;
+        }
     }
 
     /// Every address of an endpoint, until one can be connected to.
@@ -121,7 +148,7 @@ impl Attempts<'_> {
                     let ip = addresses[start.wrapping_add(turn) % addresses.len()];
                     let target = Target::Address(SocketAddr::new(ip, *port));
                     match self.target(endpoint, target, request).await {
-                        Err(error) if error.is_retryable() => failed = error,
+                        Err(error) if error.again() == Again::Any => failed = error,
                         ended => return ended,
                     }
                 }
@@ -143,7 +170,14 @@ impl Attempts<'_> {
             Target::Path(_) => None,
         };
         if let Some(attempted) = &mut self.attempted {
-            **attempted = Some(Upstreamed { endpoint: endpoint.address.clone(), address, duration: None });
+            let before = attempted.as_ref().map_or(0, |before| before.attempts);
+            **attempted = Some(Upstreamed {
+                endpoint: endpoint.address.clone(),
+                address,
+                duration: None,
+                attempts: before + 1,
+                exhausted: false,
+            });
         }
         self.upstream.metrics.requested();
         let deadline = self.timeouts.backend_request.map(|limit| started + limit);

@@ -115,6 +115,7 @@ fn virtual_host(backend: SocketAddr) -> VirtualHost {
             target: BackendTarget::Upstream(Arc::new(upstream)),
         }]),
         timeouts: RouteTimeouts::default(),
+        retry: None,
     };
     let entry = RuleEntry { matches: HttpMatch::default(), rule: Arc::new(rule) };
     VirtualHost { hostname: None, entries: vec![entry] }

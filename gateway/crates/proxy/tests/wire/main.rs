@@ -18,6 +18,7 @@ mod mirror;
 mod proxy_protocol;
 mod record;
 mod reload;
+mod retry;
 mod routing;
 mod rules;
 mod script;

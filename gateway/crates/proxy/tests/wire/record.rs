@@ -90,7 +90,7 @@ fn one_line_per_refused_connection() {
 }
 
 /// The values of a series, by the start of its line.
-fn value(proxy: &Proxy, family: &str, labels: &[&str]) -> Option<f64> {
+pub fn value(proxy: &Proxy, family: &str, labels: &[&str]) -> Option<f64> {
     let text = TextEncoder::new().encode_to_string(&proxy.metrics().gather()).unwrap();
     let mut lines = text.lines().filter(|line| line.starts_with(family) && !line.starts_with('#'));
     let line = lines.find(|line| labels.iter().all(|label| line.contains(label)))?;

@@ -14,7 +14,13 @@ use crate::configure::{ReservedPort, bind_id, gateway, publish};
 /// A rule of route `default/NAME`.
 pub fn rule(name: &str, filters: Vec<Filter>, action: Action) -> Arc<HttpRule> {
     let id = RuleId { route: format!("default/{name}").into(), index: 0, name: None };
-    Arc::new(HttpRule { id, filters: filters.into(), action, timeouts: RouteTimeouts::default() })
+    Arc::new(HttpRule {
+        id,
+        filters: filters.into(),
+        action,
+        timeouts: RouteTimeouts::default(),
+        retry: None,
+    })
 }
 
 /// Everything to one backend.

@@ -20,7 +20,7 @@ fn before(backend: SocketAddr) -> (proxy::Proxy, ReservedPort) {
 fn routed(action: Action, timeouts: RouteTimeouts) -> (proxy::Proxy, ReservedPort) {
     let mut proxy = start();
     let id = RuleId { route: "default/all".into(), index: 0, name: None };
-    let rule = std::sync::Arc::new(HttpRule { id, filters: Box::default(), action, timeouts });
+    let rule = std::sync::Arc::new(HttpRule { id, filters: Box::default(), action, timeouts, retry: None });
     let (port, _) = serve(&mut proxy, ClientSettings::default(), vec![host(None, vec![(prefix("/"), rule)])]);
     (proxy, port)
 }

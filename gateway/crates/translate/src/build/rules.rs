@@ -90,15 +90,8 @@ fn rule(
     out: &mut RouteRules,
     report: &mut Report,
 ) -> HttpRule {
-    let HttpRouteRule {
-        name: _,
-        matches: _,
-        filters,
-        backend_refs,
-        timeouts,
-        retry: _,
-        session_persistence: _,
-    } = spec;
+    let HttpRouteRule { name: _, matches: _, filters, backend_refs, timeouts, retry, session_persistence: _ } =
+        spec;
     let timeouts = route_timeouts(*timeouts);
     let choices = backend_refs.iter().enumerate().map(|(place, reference)| {
         let path = format!("{path}.backendRefs[{place}]");
@@ -117,7 +110,7 @@ fn rule(
             (Vec::new(), Action::Respond(500))
         }
     };
-    HttpRule { id, filters: filters.into(), action, timeouts }
+    HttpRule { id, filters: filters.into(), action, timeouts, retry: retry.clone() }
 }
 
 /// What a mirror comes to. One that leads nowhere is told of and left out.

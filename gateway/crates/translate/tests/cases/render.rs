@@ -94,7 +94,7 @@ fn host(host: &VirtualHost) -> Value {
 
 fn entry(entry: &RuleEntry) -> Value {
     let RuleEntry { matches, rule } = entry;
-    let ir::HttpRule { id, filters, action, timeouts } = &**rule;
+    let ir::HttpRule { id, filters, action, timeouts, retry } = &**rule;
     let action = match action {
         Action::Respond(status) => json!(format!("respond {status}")),
         Action::Forward(choices) if choices.is_empty() => json!("forward to none"),
@@ -111,6 +111,9 @@ fn entry(entry: &RuleEntry) -> Value {
         ir::RouteTimeouts { request: Some(std::time::Duration::from_secs(15)), backend_request: None };
     if *timeouts != default {
         out.insert("timeouts".to_owned(), json!(format!("{timeouts:?}")));
+    }
+    if let Some(retry) = retry {
+        out.insert("retry".to_owned(), json!(retry));
     }
     Value::Object(out)
 }
@@ -176,7 +179,11 @@ fn field(key: &str, value: &Value) -> Value {
     let list = || value.as_array().expect("a list");
     match key {
         "conditions" => list().iter().map(condition).collect(),
-        "supportedFeatures" => json!(format!("{} features", list().len())),
+        "supportedFeatures" => {
+            let names: Vec<&str> = list().iter().filter_map(|feature| feature["name"].as_str()).collect();
+            assert!(!names.is_empty() && names.is_sorted_by(|one, next| one < next), "{names:?}");
+            json!("sorted")
+        }
         "supportedKinds" => list().iter().map(|kind| kind["kind"].clone()).collect(),
         "addresses" => list().iter().map(|address| address["value"].clone()).collect(),
         "parentRef" | "ancestorRef" => json!(reference(value)),

@@ -8,8 +8,9 @@ use crate::status::{
 };
 
 /// What conformance may be asked of us: features of Gateway API v1.6 that are served. Sorted.
-const FEATURES: [&str; 27] = [
+const FEATURES: [&str; 31] = [
     "Gateway",
+    "GatewayAddressEmpty",
     "GatewayHTTPListenerIsolation",
     "GatewayPort8080",
     "GatewayStaticAddresses",
@@ -35,6 +36,9 @@ const FEATURES: [&str; 27] = [
     "HTTPRouteRequestPercentageMirror",
     "HTTPRouteRequestTimeout",
     "HTTPRouteResponseHeaderModification",
+    "HTTPRouteRetry",
+    "HTTPRouteRetryBackendTimeout",
+    "HTTPRouteRetryConnectionError",
     "HTTPRouteSchemeRedirect",
 ];
 
