@@ -18,6 +18,7 @@ mod hostname;
 mod listener;
 mod mirror;
 mod pattern;
+mod precedence;
 mod quantity;
 mod redirect;
 mod retry;
@@ -49,6 +50,7 @@ pub use listener::{
 };
 pub use mirror::Mirror;
 pub use pattern::{Pattern, PatternError};
+pub use precedence::Precedence;
 pub use quantity::{Quantity, QuantityError};
 pub use redirect::{Redirect, RedirectScheme};
 pub use retry::Retry;

@@ -11,8 +11,7 @@ use crate::{Filter, Hostname, Pattern, Retry, Upstream};
 pub struct VirtualHost {
     /// `None`: any host.
     pub hostname: Option<Hostname>,
-    /// Sorted by Gateway API's precedence: exact path, regular expression, longest prefix, method, number of
-    /// headers, number of query parameters, age of the route, its name, place in the route.
+    /// Sorted by [`Precedence`](crate::Precedence), then by age of the route, its name, and place in the route.
     pub entries: Vec<RuleEntry>,
 }
 
@@ -21,6 +20,8 @@ pub struct VirtualHost {
 pub struct RuleEntry {
     /// What a request must be like.
     pub matches: HttpMatch,
+    /// Which of `rules[].matches` that is, from 0.
+    pub place: usize,
     /// What is done with it.
     pub rule: Arc<HttpRule>,
 }

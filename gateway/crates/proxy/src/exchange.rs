@@ -11,9 +11,9 @@ use crate::{
     error::ProxyError,
     filter::Redirected,
     metrics::RuleMetrics,
-    policy::{CorsFields, EarlyResponse, Facts, Judgement, request_phase, response_phase, tlv_headers},
+    policy::{CorsFields, Facts, Judgement, request_phase, response_phase, tlv_headers},
     respond::{self, Reply},
-    route::{Action, Rule, RuleKey, Share, authority, host_name, needs_naming},
+    route::{Action, Rule, RuleKey, Share, authority, host_name},
     snapshot::{Scope, Upstream},
     upstream,
 };
@@ -113,11 +113,7 @@ impl Exchange {
         let facts = Facts { source: &context.source, tls: context.tls.is_some() };
         let client = match request_phase(&mut head, scope.client(), facts) {
             Ok(client) => client,
-            Err(EarlyResponse::Redirect(location)) => {
-                return Ok(respond::redirect(StatusCode::TEMPORARY_REDIRECT, location));
-            }
-            Err(EarlyResponse::BadPath(reason)) => return Err(ProxyError::BadPath(reason)),
-            Err(EarlyResponse::Underscore) => return Err(ProxyError::Underscore),
+            Err(early) => return early.reply(),
         };
         if let Some(record) = &mut self.record {
             record.identify(&head, client);
@@ -130,10 +126,7 @@ impl Exchange {
         if listener.broken {
             return Err(ProxyError::Broken);
         }
-        let Some(key) = listener.router.find(host.as_deref(), &head) else {
-            let named = !needs_naming(&head.method);
-            return Err(if named { ProxyError::NoRoute } else { ProxyError::MethodNotNamed });
-        };
+        let key = listener.router.find(host.as_deref(), &head)?;
         drop(host);
         let rule = listener.router.rule(key);
         self.place = Place::Held { scope: scope.clone(), rule: Some(key), backend: None };

@@ -21,6 +21,6 @@ mod status;
 mod translation;
 
 pub use limits::EffectiveLimit;
-pub use origins::{Origins, Setting};
+pub use origins::{Origins, Setting, Source};
 pub use status::{ObjectStatus, Statuses};
 pub use translation::{HostFacts, Translation, translate};

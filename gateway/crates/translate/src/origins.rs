@@ -1,8 +1,8 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use ir::{ListenerId, Protocol};
+use ir::{ListenerId, PolicyName, Protocol};
 use manifest::{
-    Object, ObjectId, Origin,
+    ManifestSet, Object, ObjectId, Origin, Positions,
     kind::{self, ClientTrafficPolicy},
 };
 
@@ -23,6 +23,22 @@ pub struct Origins {
     pub listeners: BTreeMap<ListenerId, Setting>,
     /// `spec.proxyProtocol` of the ClientTrafficPolicy that governs a listener.
     pub proxy_protocol: BTreeMap<ListenerId, Setting>,
+    /// Each HTTPRoute that is in force, by [`route`](ir::RuleId::route).
+    pub routes: BTreeMap<Arc<str>, Source>,
+    /// Each ClientTrafficPolicy.
+    pub client_policies: BTreeMap<PolicyName, Source>,
+    /// Each ConnectionPolicy.
+    pub connection_policies: BTreeMap<PolicyName, Source>,
+}
+
+/// An object that can say where each of its fields is set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Which.
+    object: ObjectId,
+    /// Its start.
+    origin: Origin,
+    positions: Arc<Positions>,
 }
 
 /// A field that is set, and where.
@@ -42,6 +58,7 @@ impl Origins {
         appliances: &[ApplianceState<'_>],
         gateways: &[GatewayState<'_>],
         governing: &Governing<'_, '_>,
+        manifests: &ManifestSet,
     ) -> Self {
         let appliance = appliances.iter().find(|state| state.conflict.is_none()).map(|state| state.object);
         let appliance = appliance.and_then(InForce::of);
@@ -53,6 +70,9 @@ impl Origins {
             trusted_senders: set("spec.proxyProtocol.trustedSenders", |spec| {
                 spec.proxy_protocol.as_ref().is_some_and(|proxy| proxy.trusted_senders.is_some())
             }),
+            routes: manifests.http_routes.iter().map(|route| (qualified(route), Source::of(route))).collect(),
+            client_policies: policies(&manifests.client_traffic_policies),
+            connection_policies: policies(&manifests.connection_policies),
             ..Self::default()
         };
         for (place, gateway) in gateways.iter().enumerate() {
@@ -71,6 +91,29 @@ impl Origins {
             }
         }
         origins
+    }
+}
+
+/// `namespace/name`, as `ir` names routes and policies.
+fn qualified<T>(object: &Object<T>) -> Arc<str> {
+    format!("{}/{}", object.id.namespace, object.id.name).into()
+}
+
+fn policies<T>(objects: &[Object<T>]) -> BTreeMap<PolicyName, Source> {
+    objects.iter().map(|object| (PolicyName(qualified(object)), Source::of(object))).collect()
+}
+
+impl Source {
+    fn of<T>(object: &Object<T>) -> Self {
+        let Object { id, origin, positions, .. } = object;
+        Self { object: id.clone(), origin: origin.clone(), positions: Arc::clone(positions) }
+    }
+
+    /// Where a field stands (`spec.rules[0]`), or the nearest parent that is in the file.
+    pub fn setting(&self, field: &str) -> Setting {
+        let position = self.positions.nearest(field).or(self.origin.position);
+        let origin = Origin { file: self.origin.file.clone(), position };
+        Setting { object: self.object.clone(), field: field.to_owned(), origin }
     }
 }
 

@@ -67,7 +67,7 @@ pub fn translate(set: &ManifestSet, facts: &HostFacts) -> Translation {
     };
     let binds = binds(&gateways, &mut governing, &routes, &rules, &mut report);
     let limits = governing.limits(&gateways);
-    let origins = Origins::new(&appliances, &gateways, &governing);
+    let origins = Origins::new(&appliances, &gateways, &governing, set);
 
     let backends = backends(set);
     let statuses = documents(&Findings {

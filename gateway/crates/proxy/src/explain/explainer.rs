@@ -5,7 +5,7 @@ use std::{
 
 use ir::{SocketKey, Transport};
 
-use super::{Explanation, Nearest, walk::Walk};
+use super::{Explanation, Nearest, Request, RequestExplanation, course::course, walk::Walk};
 use crate::{carry::Carry, metrics::Metrics, snapshot::Snapshot, sources::Proxied};
 
 /// A connection that somebody wants to know of.
@@ -46,6 +46,17 @@ impl Explainer {
         let snapshot = Snapshot::build(Arc::new(config), &carry, 0);
         explain(&carry, &snapshot, question)
     }
+
+    /// What would become of a request, its connection being served. `None`: another configuration is in force by now.
+    pub fn explain_request(&self, request: &Request) -> Option<RequestExplanation> {
+        Some(explain_request(&self.snapshot.upgrade()?, request))
+    }
+
+    /// Likewise, with a configuration that nobody serves.
+    pub fn explain_unserved_request(config: ir::Gateway, request: &Request) -> RequestExplanation {
+        let carry = Carry::new(Metrics::new(), u64::MAX);
+        explain_request(&Arc::new(Snapshot::build(Arc::new(config), &carry, 0)), request)
+    }
 }
 
 impl std::fmt::Debug for Explainer {
@@ -70,6 +81,28 @@ pub(super) fn explain(carry: &Carry, snapshot: &Snapshot, question: &Question) -
         },
     };
     Explanation::Listener { socket, bind: bind.id.clone(), paths }
+}
+
+pub(crate) fn explain_request(snapshot: &Arc<Snapshot>, request: &Request) -> RequestExplanation {
+    let Request { address, port, .. } = request;
+    let places: Vec<(SocketKey, usize)> = match address {
+        Some(address) => listening(snapshot, SocketAddr::new(*address, *port)).into_iter().collect(),
+        None => snapshot
+            .config
+            .binds
+            .iter()
+            .enumerate()
+            .filter_map(|(place, bind)| {
+                let socket = bind.sockets.iter().find(|socket| socket.port == *port)?;
+                Some((*socket, place))
+            })
+            .collect(),
+    };
+    if places.is_empty() {
+        let local = SocketAddr::new(address.unwrap_or(IpAddr::from([0; 4])), *port);
+        return RequestExplanation::NoListener { nearest: nearest(snapshot, local) };
+    }
+    RequestExplanation::Courses(places.into_iter().map(|place| course(snapshot, place, request)).collect())
 }
 
 /// The socket that the kernel gives a connection to: that of the very address goes before a wildcard of its family.

@@ -15,7 +15,7 @@ pub(crate) use cors::{Cors, Fields as CorsFields, Judgement};
 pub(crate) use forwarded::X_FORWARDED_PROTO;
 pub(crate) use hop_by_hop::strip as strip_hop_by_hop;
 pub(crate) use request_id::X_REQUEST_ID;
-pub(crate) use request_phase::{EarlyResponse, Facts, request_phase, response_phase};
+pub(crate) use request_phase::{Facts, request_phase, response_phase};
 
 use http::{HeaderMap, HeaderName};
 

@@ -2,7 +2,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Uri, uri::PathAndQuery};
 use ir::{EscapedSlashes, PathSettings};
 
-use super::EarlyResponse;
+use super::request_phase::EarlyResponse;
 
 /// Brings a path to its normal form (RFC 3986 §6.2.2.2 and §6.2.2.3), in Envoy's order: escaped slashes,
 /// escapes of unreserved characters, `\` as `/`, dot segments, runs of slashes. The query stays as it is.

@@ -1,10 +1,14 @@
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderValue, request::Parts};
+use http::{HeaderMap, HeaderValue, StatusCode, request::Parts};
 use ir::ClientSettings;
 
 use super::{client_ip, forwarded, hop_by_hop, path, request_id, underscores};
-use crate::sources::Source;
+use crate::{
+    error::ProxyError,
+    respond::{self, Reply},
+    sources::Source,
+};
 
 /// What policies know of the connection that a request came by.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +28,17 @@ pub(crate) enum EarlyResponse {
     Underscore,
     /// 307 with this Location.
     Redirect(HeaderValue),
+}
+
+impl EarlyResponse {
+    /// The answer, or the error that says it.
+    pub(crate) fn reply(self) -> Result<Reply, ProxyError> {
+        match self {
+            Self::BadPath(reason) => Err(ProxyError::BadPath(reason)),
+            Self::Underscore => Err(ProxyError::Underscore),
+            Self::Redirect(location) => Ok(respond::redirect(StatusCode::TEMPORARY_REDIRECT, location)),
+        }
+    }
 }
 
 /// Makes a request fit to be routed, and finds the client's address. The order is part of the contract:

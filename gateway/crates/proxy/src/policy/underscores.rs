@@ -1,7 +1,7 @@
 use http::{HeaderMap, HeaderName};
 use ir::Underscores;
 
-use super::{EarlyResponse, remove_fields};
+use super::{remove_fields, request_phase::EarlyResponse};
 
 /// `headers.withUnderscoresAction`. Backends that read headers as CGI does cannot tell `a_b` from `a-b`, so a
 /// name with an underscore could stand in for one that a proxy vouches for.

@@ -14,6 +14,7 @@ mod table;
 mod tests;
 
 pub(crate) use backends::{Backends, Share};
+pub(crate) use conditions::Request;
 pub(crate) use host::{authority, host_name, without_port};
-pub(crate) use router::{Router, RuleKey, needs_naming};
+pub(crate) use router::{Router, RuleKey};
 pub(crate) use rule::{Action, Rule};

@@ -7,7 +7,10 @@ use http::{Method, request::Parts};
 use ir::HttpRule;
 
 use super::{Rule, conditions::Request, table::Table};
-use crate::snapshot::{Builder, HostIndex};
+use crate::{
+    error::ProxyError,
+    snapshot::{Builder, HostIndex},
+};
 
 /// The rules of one listener.
 pub(crate) struct Router {
@@ -40,8 +43,16 @@ impl Router {
 
     /// The rule of a request. `host` is [`host_name`](super::host_name) of its authority; `None`: it has none.
     /// A request whose host falls under one virtual host is never tried against a less specific one.
-    pub(crate) fn find(&self, host: Option<&str>, head: &Parts) -> Option<RuleKey> {
-        self.tables[self.hosts.find(host)?].find(&Request::new(head))
+    pub(crate) fn find(&self, host: Option<&str>, head: &Parts) -> Result<RuleKey, ProxyError> {
+        let table = self.host(host).map(|place| &self.tables[place]);
+        table.and_then(|table| table.find(&Request::new(head))).ok_or_else(|| {
+            if needs_naming(&head.method) { ProxyError::MethodNotNamed } else { ProxyError::NoRoute }
+        })
+    }
+
+    /// The place of the virtual host that a name falls under.
+    pub(crate) fn host(&self, host: Option<&str>) -> Option<usize> {
+        self.hosts.find(host)
     }
 
     /// A rule of this router.
@@ -53,6 +64,6 @@ impl Router {
 /// True for the methods that only a match which names them serves: TRACE shows a client's header to whoever
 /// can send a request in its name (RFC 9110 §9.3.8), CONNECT asks for a tunnel. Where no rule is found for
 /// one, the answer is 405 instead of 404.
-pub(crate) fn needs_naming(method: &Method) -> bool {
+pub(super) fn needs_naming(method: &Method) -> bool {
     *method == Method::TRACE || *method == Method::CONNECT
 }

@@ -1,15 +1,20 @@
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderValue, Method, Request, request::Parts};
 use ir::{
     BackendChoice, BackendTarget, Bind, BindId, ClientSettings, HeaderMatch, Hostname, HttpMatch, HttpRule,
     Listener, ListenerId, Matcher, PathMatch, Pattern, Protocol, QueryMatch, RouteTimeouts, RuleEntry,
-    RuleId, Upstream, UpstreamId, UpstreamProtocol, UpstreamSettings, VirtualHost,
+    RuleId, SocketKey, Transport, Upstream, UpstreamId, UpstreamProtocol, UpstreamSettings, VirtualHost,
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use super::{Action, Router};
-use crate::{carry::Carry, metrics::Metrics, snapshot::Snapshot};
+use crate::{
+    carry::Carry,
+    explain::{self, RequestExplanation},
+    metrics::Metrics,
+    snapshot::Snapshot,
+};
 
 fn rule(index: usize, action: ir::Action) -> Arc<HttpRule> {
     let id = RuleId { route: "default/route".into(), index, name: None };
@@ -26,7 +31,7 @@ fn rule(index: usize, action: ir::Action) -> Arc<HttpRule> {
 fn hosts(hosts: Vec<(Option<Hostname>, Vec<HttpMatch>)>) -> Vec<VirtualHost> {
     let mut rules = (0..).map(|index| rule(index, ir::Action::Respond(200)));
     let mut entries = |matches: Vec<HttpMatch>| {
-        let entry = |matches| RuleEntry { matches, rule: rules.next().unwrap() };
+        let entry = |matches| RuleEntry { matches, place: 0, rule: rules.next().unwrap() };
         matches.into_iter().map(entry).collect()
     };
     hosts.into_iter().map(|(hostname, matches)| VirtualHost { hostname, entries: entries(matches) }).collect()
@@ -46,7 +51,11 @@ fn snapshot(hosts: Vec<VirtualHost>) -> Snapshot {
     };
     let bind = Bind {
         id: BindId("default/eg:80/TCP".into()),
-        sockets: Vec::new(),
+        sockets: vec![SocketKey {
+            transport: Transport::Tcp,
+            address: IpAddr::from([127, 0, 0, 1]),
+            port: 80,
+        }],
         protocol: Protocol::Http,
         client,
         listeners: vec![Arc::new(listener)],
@@ -61,7 +70,7 @@ fn router(snapshot: &Snapshot) -> &Router {
 
 /// The number of the rule that the router finds.
 fn found(router: &Router, host: &str, head: &Parts) -> Option<usize> {
-    router.find(Some(host), head).map(|key| router.rule(key).config.id.index)
+    router.find(Some(host), head).ok().map(|key| router.rule(key).config.id.index)
 }
 
 fn head(method: &str, target: &str, headers: &[(&str, &str)]) -> Parts {
@@ -142,7 +151,7 @@ fn the_most_specific_host_answers_alone() {
     assert_eq!(find("x.b.example.com", "/"), Some(1));
     assert_eq!(find("b.example.com", "/"), Some(2));
     assert_eq!(find("example.com", "/"), Some(3));
-    assert!(router(&snapshot).find(None, &head("GET", "/", &[])).is_some());
+    assert!(router(&snapshot).find(None, &head("GET", "/", &[])).is_ok());
 }
 
 #[test]
@@ -199,12 +208,12 @@ fn a_rule_under_several_hosts_is_one_rule() {
     let shared = rule(0, ir::Action::Respond(204));
     let host = |name: &str| VirtualHost {
         hostname: name.parse().ok(),
-        entries: vec![RuleEntry { matches: prefix("/"), rule: Arc::clone(&shared) }],
+        entries: vec![RuleEntry { matches: prefix("/"), place: 0, rule: Arc::clone(&shared) }],
     };
     let snapshot = snapshot(vec![host("a.test"), host("b.test")]);
     let router = router(&snapshot);
     let head = head("GET", "/", &[]);
-    assert!(router.find(Some("a.test"), &head).is_some());
+    assert!(router.find(Some("a.test"), &head).is_ok());
     assert_eq!(router.find(Some("a.test"), &head), router.find(Some("b.test"), &head));
 }
 
@@ -224,7 +233,7 @@ fn requests_are_drawn_by_weight() {
     let choice = |weight, target| BackendChoice { weight, filters: Box::default(), target };
     let pick = |choices| {
         let forward = rule(0, ir::Action::Forward(choices));
-        let entries = vec![RuleEntry { matches: prefix("/"), rule: forward }];
+        let entries = vec![RuleEntry { matches: prefix("/"), place: 0, rule: forward }];
         let snapshot = snapshot(vec![VirtualHost { hostname: None, entries }]);
         let key = router(&snapshot).find(None, &head("GET", "/", &[])).unwrap();
         let Action::Forward(backends) = &router(&snapshot).rule(key).action else { panic!("not forwarded") };
@@ -348,6 +357,35 @@ proptest! {
         for (host, head) in requests {
             let (answer, expected) = (found(router(&snapshot), host, &head), scan(&hosts, host, &head));
             prop_assert_eq!(answer, expected, "{} {:?}", host, head);
+        }
+    }
+
+    /// The rule that is said to have a request has it; those before it do not match, and one of them all does not if
+    /// none has it.
+    #[test]
+    fn what_is_said_to_match_is_what_matches(hosts in any_hosts(), requests in vec(any_request(), 20)) {
+        let snapshot = Arc::new(snapshot(hosts.clone()));
+        for (host, mut head) in requests {
+            head.headers.insert("host", HeaderValue::from_static(host));
+            let question = explain::Request {
+                peer: "192.0.2.1:1".parse().unwrap(),
+                address: None,
+                port: 80,
+                tls: false,
+                server_name: None,
+                head: head.clone(),
+            };
+            let explained = explain::explain_request(&snapshot, &question);
+            let RequestExplanation::Courses(courses) = explained else { panic!("it listens") };
+            let [course] = courses.as_slice() else { panic!("one port: {courses:?}") };
+            // Its path is made normal first; that of the scan is not.
+            head.uri = course.target.as_ref().unwrap().parse().unwrap();
+            let answer = course.found.as_ref().map(|found| found.rule.id.index);
+            prop_assert_eq!(answer, scan(&hosts, host, &head), "{} {:?}", host, course);
+            prop_assert!(course.found.iter().chain(&course.next).all(|one| one.misses.is_empty()));
+            prop_assert!(course.near.iter().all(|one| !one.misses.is_empty()), "{:?}", course);
+            let entries: usize = hosts.iter().map(|host| host.entries.len()).sum();
+            prop_assert!(answer.is_some() || course.near.len() == entries.min(5), "{:?}", course);
         }
     }
 

@@ -117,7 +117,7 @@ fn virtual_host(backend: SocketAddr) -> VirtualHost {
         timeouts: RouteTimeouts::default(),
         retry: None,
     };
-    let entry = RuleEntry { matches: HttpMatch::default(), rule: Arc::new(rule) };
+    let entry = RuleEntry { matches: HttpMatch::default(), place: 0, rule: Arc::new(rule) };
     VirtualHost { hostname: None, entries: vec![entry] }
 }
 

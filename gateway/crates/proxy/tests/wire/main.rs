@@ -4,6 +4,7 @@ mod backend;
 mod client;
 mod configure;
 mod connection_policy;
+mod explain;
 mod floods;
 mod forwarding;
 mod frames;

@@ -54,7 +54,7 @@ pub fn exact(path: &str) -> HttpMatch {
 pub fn host(hostname: Option<&str>, entries: Vec<(HttpMatch, Arc<HttpRule>)>) -> VirtualHost {
     VirtualHost {
         hostname: hostname.map(|name| name.parse().unwrap()),
-        entries: entries.into_iter().map(|(matches, rule)| RuleEntry { matches, rule }).collect(),
+        entries: entries.into_iter().map(|(matches, rule)| RuleEntry { matches, place: 0, rule }).collect(),
     }
 }
 

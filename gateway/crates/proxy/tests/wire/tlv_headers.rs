@@ -75,6 +75,7 @@ impl Served {
             let by_name = HeaderMatch { name: "x-cn".parse().unwrap(), value: Matcher::Exact("me".into()) };
             let named = RuleEntry {
                 matches: HttpMatch { headers: vec![by_name], ..HttpMatch::default() },
+                place: 0,
                 rule: rule("named", Vec::new(), to(echoes[1].address)),
             };
             listener.hosts[0].entries.insert(0, named);

@@ -1,6 +1,6 @@
 use std::{cmp::Reverse, collections::BTreeMap};
 
-use ir::{Hostname, HttpMatch, PathMatch, RuleEntry, VirtualHost};
+use ir::{Hostname, RuleEntry, VirtualHost};
 
 use super::RouteRules;
 
@@ -14,9 +14,11 @@ impl<'r> Hosts<'r> {
         for host in hosts {
             let entries = self.0.entry(host.as_ref()).or_default();
             for (matches, rule) in &rules.rules {
-                let new =
-                    matches.iter().map(|matches| RuleEntry { matches: matches.clone(), rule: rule.clone() });
-                entries.extend(new);
+                entries.extend(matches.iter().map(|(place, matches)| RuleEntry {
+                    matches: matches.clone(),
+                    place: *place,
+                    rule: rule.clone(),
+                }));
             }
         }
     }
@@ -26,7 +28,7 @@ impl<'r> Hosts<'r> {
             .0
             .into_iter()
             .map(|(hostname, mut entries)| {
-                entries.sort_by_cached_key(|entry| precedence(&entry.matches));
+                entries.sort_by_cached_key(|entry| entry.matches.precedence());
                 VirtualHost { hostname: hostname.cloned(), entries }
             })
             .collect();
@@ -42,17 +44,4 @@ fn specificity(hostname: Option<&Hostname>) -> (u8, Reverse<usize>, &str) {
         Some(name) if name.wildcard_suffix().is_some() => (1, Reverse(name.as_str().len()), name.as_str()),
         Some(name) => (0, Reverse(0), name.as_str()),
     }
-}
-
-/// Gateway API's order, lowest first: exact path, regular expression, prefix; then length of the path; a method;
-/// number of headers; number of query parameters.
-fn precedence(matches: &HttpMatch) -> (u8, Reverse<usize>, Reverse<bool>, Reverse<usize>, Reverse<usize>) {
-    let (kind, length) = match &matches.path {
-        PathMatch::Exact(path) => (0, path.len()),
-        PathMatch::Pattern(pattern) => (1, pattern.as_str().len()),
-        PathMatch::Prefix(path) if &**path == "/" => (2, 0),
-        PathMatch::Prefix(path) => (2, path.len()),
-    };
-    let HttpMatch { path: _, method, headers, query } = matches;
-    (kind, Reverse(length), Reverse(method.is_some()), Reverse(headers.len()), Reverse(query.len()))
 }

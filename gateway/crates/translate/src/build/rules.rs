@@ -21,10 +21,13 @@ use crate::{
 /// Envoy's default for a whole request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// A match and its place in `matches`.
+pub(crate) type PlacedMatch = (usize, HttpMatch);
+
 /// The rules of a route and what is wrong with them.
 #[derive(Debug, Default)]
 pub(crate) struct RouteRules {
-    pub(crate) rules: Vec<(Vec<HttpMatch>, Arc<HttpRule>)>,
+    pub(crate) rules: Vec<(Vec<PlacedMatch>, Arc<HttpRule>)>,
     /// Rules that answer 500, and matches that are left out, because a value is not supported.
     pub(crate) unsupported: Vec<String>,
     /// No rule is left that works as written.
@@ -67,14 +70,14 @@ fn matches(
     path: &str,
     out: &mut RouteRules,
     report: &mut Report,
-) -> Vec<HttpMatch> {
+) -> Vec<PlacedMatch> {
     if spec.matches.is_empty() {
-        return vec![HttpMatch::default()];
+        return vec![(0, HttpMatch::default())];
     }
     let mut matches = Vec::new();
     for (place, entry) in spec.matches.iter().enumerate() {
         match http_match(route.object, entry, &format!("{path}.matches[{place}]"), report) {
-            Ok(one) => matches.push(one),
+            Ok(one) => matches.push((place, one)),
             Err(message) => out.unsupported.push(format!("{message}; this match is left out.")),
         }
     }

@@ -93,7 +93,7 @@ fn host(host: &VirtualHost) -> Value {
 }
 
 fn entry(entry: &RuleEntry) -> Value {
-    let RuleEntry { matches, rule } = entry;
+    let RuleEntry { matches, place: _, rule } = entry;
     let ir::HttpRule { id, filters, action, timeouts, retry } = &**rule;
     let action = match action {
         Action::Respond(status) => json!(format!("respond {status}")),
