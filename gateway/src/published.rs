@@ -15,7 +15,7 @@ use translate::{EffectiveLimit, Origins};
 
 use crate::{
     digest::Digests,
-    explain::{Answer, Asked, Context, Running},
+    explain::{Answer, Asked, AskedRequest, Context, RequestAnswer, Running},
     kernel,
     lock::Lock,
     status_store::ObjectStatus,
@@ -172,18 +172,23 @@ pub(crate) struct Published {
 impl Published {
     /// What would become of a connection. `None`: another configuration has come into force meanwhile.
     pub(crate) fn explain(&self, asked: &Asked) -> Option<Answer> {
+        Some(self.context().answer(asked, &self.explainer.explain(&asked.0)?))
+    }
+
+    /// Likewise of a request.
+    pub(crate) fn explain_request(&self, asked: &AskedRequest) -> Option<RequestAnswer> {
+        let explanation = self.explainer.explain_request(asked.request())?;
+        let connect = |question: &_| self.explainer.explain(question);
+        Some(self.context().answer_request(asked, &explanation, connect))
+    }
+
+    fn context(&self) -> Context<'_> {
         let running = Running {
             generation: self.state.generation,
             listeners: &self.state.listeners,
             kernel: &self.kernel,
         };
-        let context = Context {
-            config: &self.config,
-            limits: &self.limits,
-            origins: &self.origins,
-            running: Some(running),
-        };
-        Some(context.answer(asked, &self.explainer.explain(&asked.0)?))
+        Context { config: &self.config, limits: &self.limits, origins: &self.origins, running: Some(running) }
     }
 }
 

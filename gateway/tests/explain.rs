@@ -8,7 +8,9 @@ use std::{
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, socket};
 use serde_json::Value;
 
-use crate::harness::{DEADLINE, Gateway, Place, free_port, gateway, gateway_manifest, stderr, stdout, until};
+use crate::harness::{
+    DEADLINE, Gateway, Place, free_port, gateway, gateway_manifest, route_manifest, stderr, stdout, until,
+};
 
 const POLICIES: &str = "---
 apiVersion: gateway.envoyproxy.io/v1alpha1
@@ -211,4 +213,48 @@ fn the_admin_page_says_what_it_cannot_read() {
     let (status, page) = gateway.get("/explain?from=127.0.0.1&to=127.0.0.1:1");
     assert_eq!(status, 200);
     assert!(page.contains("there is none at all"), "{page}");
+}
+
+#[test]
+fn a_running_gateway_says_which_rule_a_request_has() {
+    let place = Place::new();
+    let port = free_port();
+    place.write("a.yaml", &(gateway_manifest(port) + "---\n" + &route_manifest("tea", "/tea", 9)));
+    let runtime = place.path("run");
+    let url = format!("http://shop.test:{port}/tea/green?x=1&y=%20");
+    let explain = |more: &[&str]| {
+        let mut all = vec!["explain", "request", "GET"];
+        all.extend(["-H", "x-odd: a&b=c", "--from", "192.0.2.1"]);
+        all.extend(more);
+        gateway(&all)
+    };
+    let running = ["--runtime-dir", runtime.to_str().expect("plain")];
+    let output = explain(&[&[&*url], &running[..]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("no gateway runs"), "{}", stderr(&output));
+
+    let gateway = Gateway::start(&place);
+    let answer = json(&explain(&[&[&*url, "--output", "json"], &running[..]].concat()));
+    assert_eq!((&answer["answered"], &answer["generation"]), (&true.into(), &1.into()), "{answer:#}");
+    let course = &answer["courses"][0];
+    assert_eq!(course["target"], "/tea/green?x=1&y=%20", "{answer:#}");
+    assert_eq!(course["matched"]["behind"]["field"], "spec.rules[0].matches[0]", "{answer:#}");
+    assert_eq!(course["backends"][0]["backend"], "Backend default/tea", "{answer:#}");
+    let directory = place.config("");
+    let files = ["--config-dir", directory.to_str().expect("plain"), "--output", "yaml"];
+    let output = explain(&[&[&*url], &files[..]].concat());
+    assert!(stdout(&output).contains("rule: '0'\n"), "{}", stdout(&output));
+
+    let nowhere = format!("http://shop.test:{port}/coffee");
+    let output = explain(&[&[&*nowhere], &running[..]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let text = stdout(&output);
+    assert!(text.contains("answered 404, refused: no route matches the request\n"), "{text}");
+    assert!(
+        text.contains("  not default/tea/0 (prefix /tea): the path /coffee is not prefix /tea  ("),
+        "{text}"
+    );
+    assert_eq!(explain(&[&["shop.test/"], &running[..]].concat()).status.code(), Some(2));
+    let (status, message) = gateway.get("/explain/request?url=%zz");
+    assert_eq!((status, &*message), (400, "url: found `%zz`, expected a value that is percent-encoded\n"));
 }

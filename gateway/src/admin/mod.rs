@@ -5,5 +5,5 @@ mod page;
 mod server;
 
 pub(crate) use client::ask;
-pub(crate) use page::Pages;
+pub(crate) use page::{Pages, is_credential};
 pub(crate) use server::Admin;

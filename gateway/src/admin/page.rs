@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    explain::{Asked, Misread},
+    explain::{Asked, AskedRequest, Misread},
     published::{Published, Shown},
     refused::{ROWS, Refused},
 };
@@ -29,6 +29,7 @@ const INDEX: &str = "/metrics      Prometheus text
 /status       what is in force: listeners, objects and their conditions, diagnostics; who is refused
 /refused      connections that were refused: by policy, and the sources that are refused most (?rows=20)
 /explain      what would become of a connection (?from=ADDR:PORT&to=ADDR:PORT[&source=ADDR:PORT][&name=SERVER])
+/explain/request  ...and of a request (?method=GET&url=URL[&header=FIELD]...[&from=ADDR][&to=ADDR:PORT], percent-encoded)
 /config_dump  the configuration after translation; keys and credentials left out
 ";
 
@@ -54,6 +55,7 @@ impl Pages {
             "/status" => self.document(|published| self.status(published)),
             "/refused" => self.refused(uri),
             "/explain" => self.explain(uri),
+            "/explain/request" => self.explain_request(uri),
             "/config_dump" => self.document(config_dump),
             _ => text(StatusCode::NOT_FOUND, INDEX),
         }
@@ -85,10 +87,17 @@ impl Pages {
             Err(Misread(message)) => return text(StatusCode::BAD_REQUEST, &format!("{message}\n")),
         };
         let Some(published) = self.shown.latest() else { return unpublished() };
-        match published.explain(&asked) {
-            Some(answer) => json_page(&answer),
-            None => text(StatusCode::SERVICE_UNAVAILABLE, "the configuration is being changed; ask again\n"),
-        }
+        published.explain(&asked).map_or_else(changing, |answer| json_page(&answer))
+    }
+
+    /// `method`, `url`, any number of `header`, and if there are, addresses `from` and `to`.
+    fn explain_request(&self, uri: &Uri) -> Response<Full<Bytes>> {
+        let asked = match AskedRequest::of_query(uri.query().unwrap_or_default()) {
+            Ok(asked) => asked,
+            Err(Misread(message)) => return text(StatusCode::BAD_REQUEST, &format!("{message}\n")),
+        };
+        let Some(published) = self.shown.latest() else { return unpublished() };
+        published.explain_request(&asked).map_or_else(changing, |answer| json_page(&answer))
     }
 
     fn status(&self, published: &Published) -> Value {
@@ -104,6 +113,10 @@ impl Pages {
 
 fn unpublished() -> Response<Full<Bytes>> {
     text(StatusCode::SERVICE_UNAVAILABLE, "no configuration is published yet\n")
+}
+
+fn changing() -> Response<Full<Bytes>> {
+    text(StatusCode::SERVICE_UNAVAILABLE, "the configuration is being changed; ask again\n")
 }
 
 fn json_page(content: &impl Serialize) -> Response<Full<Bytes>> {
@@ -124,11 +137,15 @@ fn config_dump(published: &Published) -> Value {
     json!({ "generation": published.state.generation, "config": dump })
 }
 
+/// True for headers whose values are not shown, wherever a manifest has them.
+pub(crate) fn is_credential(name: &str) -> bool {
+    CREDENTIALS.contains(&&*name.to_ascii_lowercase())
+}
+
 /// Blanks what headers that carry credentials are set to or compared with: all beside the name in an object,
 /// and the value of a `[name, value]` pair.
 fn redact(value: &mut Value) {
-    let is_credential =
-        |name: &Value| name.as_str().is_some_and(|name| CREDENTIALS.contains(&&*name.to_ascii_lowercase()));
+    let is_credential = |name: &Value| name.as_str().is_some_and(is_credential);
     match value {
         Value::Object(object) if object.get("name").is_some_and(is_credential) => {
             for (_, value) in object.iter_mut().filter(|(key, _)| *key != "name") {

@@ -174,7 +174,8 @@ impl fmt::Display for Verdict {
     }
 }
 
-fn by(behind: Option<&Behind>) -> String {
+/// In brackets behind what it is about, for people.
+pub(super) fn by(behind: Option<&Behind>) -> String {
     behind.map_or_else(String::new, |Behind { object, field, origin }| {
         format!("  ({object} {field}, {origin})")
     })

@@ -1,4 +1,7 @@
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    fmt::Display,
+    net::{IpAddr, SocketAddr},
+};
 
 use ir::{Bind, BindId, Listener, ListenerId, SocketKey};
 use proxy::explain::{Explanation, Moment, Nearest, Path};
@@ -184,7 +187,8 @@ impl Context<'_> {
 
 const OVER_CONNECTION_LIMIT: &str = "over_connection_limit";
 
-fn nobody(local: SocketAddr, nearest: Option<&Nearest>) -> Vec<String> {
+/// What there is to say where nobody listens.
+pub(super) fn nobody(local: impl Display, nearest: Option<&Nearest>) -> Vec<String> {
     let near = match nearest {
         Some(Nearest { socket, bind }) => format!("the nearest is {socket} of {bind}"),
         None => "there is none at all".to_owned(),

@@ -49,7 +49,7 @@ impl Asked {
 }
 
 /// An address, with a port or without.
-fn end(what: &str, text: &str) -> Result<SocketAddr, Misread> {
+pub(super) fn end(what: &str, text: &str) -> Result<SocketAddr, Misread> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let alone = bare.parse::<IpAddr>().map(|address| SocketAddr::new(address, 0));
     text.parse().or(alone).map(canonical).map_err(|_| {
@@ -59,7 +59,7 @@ fn end(what: &str, text: &str) -> Result<SocketAddr, Misread> {
 }
 
 /// A v4-mapped address is an IPv4 address.
-fn canonical(end: SocketAddr) -> SocketAddr {
+pub(super) fn canonical(end: SocketAddr) -> SocketAddr {
     SocketAddr::new(end.ip().to_canonical(), end.port())
 }
 

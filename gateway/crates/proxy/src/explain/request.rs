@@ -52,7 +52,7 @@ pub struct Course {
     pub host: Option<String>,
     /// The match that it falls under; `None`: none, or it is answered before.
     pub found: Option<Candidate>,
-    /// With a match: those that go before it and fail by one condition. Without: those that come closest.
+    /// With a match: those of other rules that go before it and fail by one condition. Without: those that come closest.
     pub near: Vec<Candidate>,
     /// The next match of another rule that would have it, were it not for the one found.
     pub next: Option<Candidate>,
