@@ -25,7 +25,7 @@ pub(super) struct Request {
     /// Such as GET; as it is sent, in capitals.
     #[arg(value_name = "METHOD")]
     method: String,
-    /// With scheme and host: http://shop.example.com:8080/cart?id=1. Where the host is a name, every listener of that
+    /// With scheme and host: `http://shop.example.com:8080/cart?id=1`. Where the host is a name, every listener of that
     /// port is looked at.
     #[arg(value_name = "URL")]
     url: String,
