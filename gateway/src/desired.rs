@@ -82,7 +82,7 @@ impl Source {
             half
         });
         self.files = Some(files.clone());
-        let facts = HostFacts { addresses: host::addresses() };
+        let facts = HostFacts { addresses: host::addresses(), authorities: host::authorities() };
         let Translated { config, statuses, limits, origins, diagnostics } = translated(&set, &facts);
         Desired { files, config, statuses, limits, origins, diagnostics }
     }
@@ -106,7 +106,10 @@ pub(crate) struct Translated {
 /// Loads and translates without a memory, for `gateway check`. The manifests may be another host's, so that
 /// every address counts as present.
 pub(crate) fn check(paths: &[PathBuf]) -> Translated {
-    translated(&Loader::of_paths(paths.iter().cloned()).load(), &HostFacts { addresses: None })
+    translated(
+        &Loader::of_paths(paths.iter().cloned()).load(),
+        &HostFacts { addresses: None, authorities: host::authorities() },
+    )
 }
 
 fn translated(set: &ManifestSet, facts: &HostFacts) -> Translated {

@@ -22,6 +22,8 @@ pub struct ManifestSet {
     pub endpoint_slices: Vec<Object<kind::EndpointSlice>>,
     /// `gateway.envoyproxy.io`.
     pub backends: Vec<Object<kind::Backend>>,
+    /// `gateway.networking.k8s.io`.
+    pub backend_tls_policies: Vec<Object<kind::BackendTlsPolicy>>,
     /// `gateway.envoyproxy.io`.
     pub client_traffic_policies: Vec<Object<kind::ClientTrafficPolicy>>,
     /// `gateway.internal`.

@@ -2,7 +2,7 @@ use std::{cell::Cell, collections::BTreeMap};
 
 use manifest::{
     ManifestSet, Object, SpecState, Timestamp, did_you_mean,
-    kind::{Backend, EndpointSlice, Gateway, Kind, Namespace, Secret, Service},
+    kind::{Backend, ConfigMap, EndpointSlice, Gateway, Kind, Namespace, Secret, Service},
 };
 
 use crate::report::ended;
@@ -53,6 +53,7 @@ pub(crate) fn seniority<T>(object: &Object<T>) -> (Timestamp, Key<'_>) {
 pub(crate) struct Index<'a> {
     pub(crate) gateways: Named<'a, Gateway>,
     pub(crate) secrets: Named<'a, Secret>,
+    pub(crate) config_maps: Named<'a, ConfigMap>,
     pub(crate) services: Named<'a, Service>,
     pub(crate) backends: Named<'a, Backend>,
     pub(crate) namespaces: BTreeMap<&'a str, &'a Object<Namespace>>,
@@ -82,11 +83,13 @@ impl<'a> Index<'a> {
         let mut refused = BTreeMap::new();
         note_refused(&set.gateways, &mut refused);
         note_refused(&set.secrets, &mut refused);
+        note_refused(&set.config_maps, &mut refused);
         note_refused(&set.services, &mut refused);
         note_refused(&set.backends, &mut refused);
         Self {
             gateways: named(&set.gateways),
             secrets: named(&set.secrets),
+            config_maps: named(&set.config_maps),
             services: named(&set.services),
             backends: named(&set.backends),
             namespaces: set.namespaces.iter().map(|object| (&*object.id.name, object)).collect(),

@@ -1,10 +1,13 @@
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use manifest::{Diagnostic, ManifestSet};
 
 use crate::{
-    attach::{Classes, Policies, gateways, routes},
-    build::{ClientPolicies, ConnectionPolicies, Governing, Upstreams, appliances, backends, binds, rules},
+    attach::{BackendPolicies, Classes, Policies, gateways, routes},
+    build::{
+        BackendTls, ClientPolicies, ConnectionPolicies, Governing, Upstreams, appliances, backends, binds,
+        rules,
+    },
     index::Index,
     limits::EffectiveLimit,
     origins::Origins,
@@ -18,6 +21,8 @@ pub struct HostFacts {
     /// Addresses of its interfaces. `None`: not known (manifests of another machine are checked), so that every
     /// address counts as present.
     pub addresses: Option<Vec<IpAddr>>,
+    /// The authorities that it trusts. `None`: there are none.
+    pub authorities: Option<Arc<ir::Authorities>>,
 }
 
 impl HostFacts {
@@ -57,7 +62,9 @@ pub fn translate(set: &ManifestSet, facts: &HostFacts) -> Translation {
 
     let mut clients = ClientPolicies::new(&policies, &mut report);
     let mut connections = ConnectionPolicies::new(&connection_policies, &mut report);
-    let mut upstreams = Upstreams::new(&index);
+    let backend_policies = BackendPolicies::new(&set.backend_tls_policies, &routes, &index, &mut report);
+    let backend_tls = BackendTls::new(&backend_policies, &index, facts, &mut report);
+    let mut upstreams = Upstreams::new(&index, &backend_tls);
     let rules: Vec<_> = routes.iter().map(|state| rules(state.route, &mut upstreams, &mut report)).collect();
     let mut governing = Governing {
         client: &policies,
@@ -65,11 +72,11 @@ pub fn translate(set: &ManifestSet, facts: &HostFacts) -> Translation {
         connection: &connection_policies,
         connections: &mut connections,
     };
-    let binds = binds(&gateways, &mut governing, &routes, &rules, &mut report);
+    let binds = binds(&gateways, &mut governing, &routes, &rules, &mut upstreams, &mut report);
     let limits = governing.limits(&gateways);
     let origins = Origins::new(&appliances, &gateways, &governing);
 
-    let backends = backends(set);
+    let backends = backends(set, &backend_tls);
     let statuses = documents(&Findings {
         classes: classes.0.values().collect(),
         gateways: &gateways,
@@ -77,6 +84,8 @@ pub fn translate(set: &ManifestSet, facts: &HostFacts) -> Translation {
         clients: &clients,
         connection_policies: &connection_policies,
         connections: &connections,
+        backend_policies: &backend_policies,
+        backend_tls: &backend_tls.states,
         routes: &routes,
         rules: &rules,
         backends: &backends,

@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    FieldError, GATEWAY_GROUP, GROUP, KIND, Kind, LabelSelector, LocalParametersReference, SECTION_NAME,
-    SecretReference, Unserved,
+    FieldError, GATEWAY_GROUP, GROUP, GatewayTls, KIND, Kind, LabelSelector, LocalParametersReference,
+    SECTION_NAME, SecretReference, Unserved,
 };
 
 /// Listeners on addresses of this host, to which routes and policies attach.
@@ -28,9 +28,8 @@ pub struct Gateway {
     /// Which ListenerSets may add listeners.
     #[schemars(extend("x-gateway-unserved" = "ListenerSets are not modelled yet"))]
     pub allowed_listeners: Option<Unserved>,
-    /// TLS towards backends, and client certificates of all listeners.
-    #[schemars(extend("x-gateway-unserved" = "TLS settings of the whole Gateway are not served yet"))]
-    pub tls: Option<Unserved>,
+    /// TLS towards backends, and certificates of clients.
+    pub tls: Option<GatewayTls>,
     /// Which routes attach to this Gateway without naming it (experimental channel).
     #[schemars(extend("x-gateway-unserved" = "default Gateways are experimental in Gateway API"))]
     pub default_scope: Option<Unserved>,
@@ -73,7 +72,7 @@ pub struct ListenerTls {
     #[schemars(length(max = 64))]
     pub certificate_refs: Vec<SecretReference>,
     /// Client certificates, in the place where Gateway API 1.4 had them.
-    #[schemars(extend("x-gateway-unserved" = "client certificates are not served yet"))]
+    #[schemars(extend("x-gateway-unserved" = "it has moved to `spec.tls.frontend` of the Gateway"))]
     pub frontend_validation: Option<Unserved>,
     /// Settings of implementations.
     #[schemars(extend("x-gateway-unserved" = "this implementation defines no TLS options"))]
@@ -188,6 +187,9 @@ impl Kind for Gateway {
                 errors.push(FieldError::new(&path, message));
             }
             listener.check(&path, &mut errors);
+        }
+        if let Some(tls) = &self.tls {
+            tls.check(&mut errors);
         }
         let mut addresses = BTreeSet::new();
         for (index, address) in self.addresses.iter().enumerate() {

@@ -8,6 +8,7 @@
 
 mod appliance;
 mod backend;
+mod backend_tls_policy;
 mod client_traffic_policy;
 mod config_map;
 mod connection_policy;
@@ -15,6 +16,7 @@ mod endpoint_slice;
 mod field;
 mod gateway;
 mod gateway_class;
+mod gateway_tls;
 mod http_filter;
 mod http_route;
 mod namespace;
@@ -25,6 +27,9 @@ mod service;
 pub use appliance::{Appliance, ApplianceAdmin, ApplianceLog, ApplianceProxyProtocol};
 pub use backend::{
     Backend, BackendAppProtocol, BackendEndpoint, BackendType, FqdnEndpoint, IpEndpoint, UnixEndpoint,
+};
+pub use backend_tls_policy::{
+    BackendTlsPolicy, BackendTlsValidation, SubjectAltNameSpec, SubjectAltNameType,
 };
 pub use client_traffic_policy::{
     ClientIpDetection, ClientTrafficPolicy, Connection, ConnectionLimit, DirectSourceIp, Headers, Http2,
@@ -42,6 +47,9 @@ pub use gateway::{
     RouteNamespaces, RouteNamespacesFrom, TlsMode,
 };
 pub use gateway_class::{GatewayClass, ParametersReference};
+pub use gateway_tls::{
+    FrontendPortTls, FrontendTls, FrontendTlsConfig, FrontendValidation, GatewayBackendTls, GatewayTls,
+};
 pub use http_filter::{
     HttpFilter, HttpFilterType, HttpPathModifier, HttpPathModifierType, HttpRequestMirror,
     HttpRequestRedirect, HttpUrlRewrite, MirrorBackendRef, MirrorFraction, RedirectScheme,
@@ -52,8 +60,8 @@ pub use http_route::{
 };
 pub use namespace::Namespace;
 pub use reference::{
-    LabelRequirement, LabelSelector, LocalParametersReference, ParentReference, PolicyTargetReference,
-    SecretReference, SelectorOperator,
+    LabelRequirement, LabelSelector, LocalObjectReference, LocalParametersReference, ObjectReference,
+    ParentReference, PolicyTargetReference, SecretReference, SelectorOperator,
 };
 pub use secret::{Secret, SecretBytes, SecretText};
 pub use service::{Service, ServicePort, ServiceType};

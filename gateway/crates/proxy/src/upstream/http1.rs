@@ -97,7 +97,7 @@ impl Connection {
     }
 
     /// True if no request should be sent on it any more.
-    pub(super) fn is_stale(&self) -> bool {
+    pub(super) fn is_stale(&mut self) -> bool {
         self.io.is_stale()
     }
 }

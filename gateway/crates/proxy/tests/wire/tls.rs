@@ -16,6 +16,7 @@ fn settings(certificates: &[&Arc<CertifiedKey>]) -> Tls {
         max: TlsVersion::V1_3,
         ciphers: CipherSuites::default(),
         alpn: vec!["h2".into(), "http/1.1".into()],
+        client_validation: None,
     }
 }
 

@@ -41,7 +41,7 @@ fn conflict(states: &[ListenerState<'_>], place: usize) -> Option<(ListenerReaso
 }
 
 /// Marks HTTPS listeners of one port that a client could take for one another: it may reuse an HTTP/2
-/// connection for any name that the certificate covers, so such listeners offer HTTP/1.1 only by default.
+/// connection for any name that the certificate covers (RFC 9113 §9.1.1). The proxy answers 421 then.
 pub(super) fn mark_overlaps(states: &mut [ListenerState<'_>]) {
     let overlaps: Vec<_> = (0..states.len()).map(|place| overlap(states, place)).collect();
     for (state, overlap) in states.iter_mut().zip(overlaps) {
@@ -55,17 +55,17 @@ fn overlap(states: &[ListenerState<'_>], place: usize) -> Option<(ListenerReason
         return None;
     }
     let others: Vec<_> = siblings(states, place).into_iter().filter(|other| other.is_valid()).collect();
-    let alpn = "only HTTP/1.1 is offered unless a ClientTrafficPolicy says otherwise";
+    let answer = "a request on a connection of the other one's is answered 421";
     let hosts =
         others.iter().find(|other| hosts_overlap(mine.spec.hostname.as_ref(), other.spec.hostname.as_ref()));
     if let Some(other) = hosts {
-        let message = format!("The hostname overlaps with that of listener {}: {alpn}.", other.spec.name);
+        let message = format!("The hostname overlaps with that of listener {}: {answer}.", other.spec.name);
         return Some((ListenerReason::OverlappingHostnames, message));
     }
     let other = others.iter().find(|other| {
         mine.certificates.iter().any(|a| other.certificates.iter().any(|b| certificates_overlap(a, b)))
     })?;
-    let message = format!("A certificate covers names of listener {}'s too: {alpn}.", other.spec.name);
+    let message = format!("A certificate covers names of listener {}'s too: {answer}.", other.spec.name);
     Some((ListenerReason::OverlappingCertificates, message))
 }
 

@@ -1,6 +1,9 @@
 use manifest::{ManifestSet, Severity, did_you_mean, kind::Gateway};
 
-use super::{Addresses, Classes, ListenerState, addresses, classes, ports};
+use super::{
+    Addresses, Classes, ClientCertificate, ListenerState, addresses, classes,
+    client_certificate::client_certificate, ports,
+};
 use crate::{
     HostFacts,
     index::{InForce, Index, Key, seniority},
@@ -18,6 +21,8 @@ pub(crate) struct GatewayState<'a> {
     pub(crate) refusal: Option<(GatewayReason, String)>,
     pub(crate) addresses: Addresses,
     pub(crate) listeners: Vec<ListenerState<'a>>,
+    /// `None`: it names none.
+    pub(crate) client_certificate: Option<ClientCertificate>,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -48,7 +53,8 @@ pub(crate) fn gateways<'a>(
             let mut warnings = Vec::new();
             let refusal = refusal(set, gateway, &addresses, &mut warnings);
             let listeners = ListenerState::all(gateway, index, report);
-            GatewayState { gateway, controller, refusal, addresses, listeners, warnings }
+            let client_certificate = client_certificate(gateway, index, report);
+            GatewayState { gateway, controller, refusal, addresses, listeners, client_certificate, warnings }
         })
         .collect();
     for state in states.iter_mut().filter(|state| state.refusal.is_some()) {

@@ -1,6 +1,6 @@
 use std::{net::IpAddr, sync::Arc};
 
-use ir::{CertifiedKey, Protocol};
+use ir::{CertifiedKey, ClientValidation, Protocol};
 use manifest::{
     Severity, did_you_mean,
     kind::{GATEWAY_GROUP, Gateway, Listener, ListenerTls, SecretReference},
@@ -35,6 +35,8 @@ pub(crate) struct ListenerState<'a> {
     /// The Gateway's addresses on which the port is this Gateway's.
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) certificates: Vec<Arc<CertifiedKey>>,
+    /// What clients are asked for.
+    pub(crate) client_validation: Option<ClientValidation>,
     /// HTTPRoutes may attach.
     pub(crate) takes_routes: bool,
 }
@@ -64,7 +66,9 @@ impl<'a> ListenerState<'a> {
             Some(_) => "tls",
             None => "port",
         };
-        if let Some((reason, message)) = self.refusal.as_ref().or(self.conflict.as_ref()) {
+        let refusal = self.refusal.as_ref();
+        let refusal = refusal.filter(|(reason, _)| *reason != ListenerReason::NoValidCACertificate);
+        if let Some((reason, message)) = refusal.or(self.conflict.as_ref()) {
             report.add(
                 Severity::Error,
                 gateway.object,
@@ -111,6 +115,7 @@ impl<'a> ListenerState<'a> {
             port_taken: None,
             addresses: Vec::new(),
             certificates: Vec::new(),
+            client_validation: None,
             takes_routes: false,
         };
         match (spec.protocol.as_str(), &spec.tls) {
@@ -118,6 +123,7 @@ impl<'a> ListenerState<'a> {
             ("HTTPS", Some(tls)) => {
                 state.protocol = Some(Protocol::Https);
                 state.resolve_certificates(gateway, tls, place, index, report);
+                state.resolve_client_validation(gateway, index, report);
             }
             ("HTTPS", None) => {
                 let message = "Protocol HTTPS needs `tls` with at least one certificate.".to_owned();
@@ -189,7 +195,8 @@ impl<'a> ListenerState<'a> {
     }
 }
 
-fn certificate(
+/// What a reference to a certificate, in an object of that namespace, comes to.
+pub(super) fn certificate(
     namespace: &str,
     reference: &SecretReference,
     index: &Index<'_>,

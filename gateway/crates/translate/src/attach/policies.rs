@@ -94,7 +94,7 @@ fn find<'a, P: TargetedPolicy>(
 ) -> Vec<Ancestor<'a>> {
     let mut ancestors = Vec::new();
     for target in targets(policy) {
-        let Target { path, kind, name, section } = target;
+        let Target { path, group: _, kind, name, section } = target;
         let key = (&*policy.id.namespace, name);
         if kind != "Gateway" {
             // What is no target at all is an error of the policy's own.

@@ -7,11 +7,14 @@ use serde_json::{Value, json};
 
 use super::{Condition, ConditionType, StaleReason};
 use crate::{
-    attach::{ClassState, GatewayState, Policies, RouteState},
-    build::{ApplianceState, BackendState, ClientPolicies, ConnectionPolicies, RouteRules},
+    attach::{BackendPolicies, ClassState, GatewayState, Policies, RouteState},
+    build::{
+        ApplianceState, BackendState, BackendTlsPolicyState, ClientPolicies, ConnectionPolicies, RouteRules,
+    },
     report::ended,
 };
 
+mod backend_policy;
 mod gateway;
 mod policy;
 mod route;
@@ -48,6 +51,8 @@ pub(crate) struct Findings<'f, 'a> {
     pub(crate) clients: &'f ClientPolicies,
     pub(crate) connection_policies: &'f Policies<'a, ConnectionPolicy>,
     pub(crate) connections: &'f ConnectionPolicies,
+    pub(crate) backend_policies: &'f BackendPolicies<'a>,
+    pub(crate) backend_tls: &'f [BackendTlsPolicyState],
     pub(crate) routes: &'f [RouteState<'a>],
     pub(crate) rules: &'f [RouteRules],
     pub(crate) backends: &'f [BackendState<'a>],
@@ -73,6 +78,8 @@ pub(crate) fn documents(findings: &Findings<'_, '_>) -> Statuses {
         .extend(policies.filter_map(|(policy, client)| policy::document(findings, policy, &client.remarks)));
     let policies = findings.connection_policies.policies.iter().zip(&findings.connections.0);
     statuses.extend(policies.filter_map(|(policy, own)| policy::document(findings, policy, &own.remarks)));
+    let policies = findings.backend_policies.policies.iter().zip(findings.backend_tls);
+    statuses.extend(policies.filter_map(|(policy, own)| backend_policy::document(findings, policy, own)));
     statuses.sort_by(|a, b| a.id.cmp(&b.id));
     statuses
 }

@@ -24,6 +24,7 @@ fn shuffle(set: &mut ManifestSet, swaps: &[(Index, Index)]) {
         services,
         endpoint_slices,
         backends,
+        backend_tls_policies,
         client_traffic_policies,
         connection_policies,
         appliances,
@@ -39,6 +40,7 @@ fn shuffle(set: &mut ManifestSet, swaps: &[(Index, Index)]) {
     swap(services, swaps);
     swap(endpoint_slices, swaps);
     swap(backends, swaps);
+    swap(backend_tls_policies, swaps);
     swap(client_traffic_policies, swaps);
     swap(connection_policies, swaps);
     swap(appliances, swaps);

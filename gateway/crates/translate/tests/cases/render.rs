@@ -59,6 +59,12 @@ fn listener(listener: &Listener, shared: &ir::ClientSettings) -> Value {
         if tls["ciphers"] == json!(ir::CipherSuites::default()) {
             tls["ciphers"] = json!("defaults");
         }
+        if let Some(validation) = &listener.tls.as_ref().expect("it is there").client_validation {
+            tls["client_validation"] =
+                json!(format!("{:?} by {}", validation.mode, validation.authorities.sources().join(", ")));
+        } else {
+            tls.as_object_mut().expect("a mapping").remove("client_validation");
+        }
         for certificate in tls["certificates"].as_array_mut().expect("a list") {
             *certificate = certificate["source"].clone();
         }
@@ -158,10 +164,26 @@ fn choice(choice: &BackendChoice) -> Value {
 }
 
 fn destination(upstream: &ir::Upstream) -> String {
-    let ir::Upstream { id, name: _, endpoints, protocol: _, settings } = upstream;
+    let ir::Upstream { id, name: _, endpoints, protocol: _, tls, settings } = upstream;
     assert_eq!(*settings, ir::UpstreamSettings::default());
     let endpoints: Vec<String> = endpoints.iter().map(|one| one.address.to_string()).collect();
-    format!("{id} at [{}]", endpoints.join(", "))
+    // Certificates are made for each run, so fingerprints tell nothing.
+    let is_fingerprint = |word: &str| word.len() == 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let id: Vec<String> =
+        id.to_string().split(' ').filter(|word| !is_fingerprint(word)).map(str::to_owned).collect();
+    let tls = tls.as_ref().map(|tls| in_tls(tls)).unwrap_or_default();
+    format!("{}{tls} at [{}]", id.join(" "), endpoints.join(", "))
+}
+
+fn in_tls(tls: &ir::UpstreamTls) -> String {
+    let ir::UpstreamTls { server_name, authorities, names, client_certificate } = tls;
+    let mut out = format!(" {{{server_name} by {}", authorities.sources().join(", "));
+    if !names.is_empty() {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        out += &format!(", named {}", names.join(" or "));
+    }
+    out.extend(client_certificate.iter().map(|own| format!(", showing {}", own.source())));
+    out + "}"
 }
 
 fn readable(value: &Value) -> Value {
@@ -176,7 +198,11 @@ fn field(key: &str, value: &Value) -> Value {
     let list = || value.as_array().expect("a list");
     match key {
         "conditions" => list().iter().map(condition).collect(),
-        "supportedFeatures" => json!(format!("{} features", list().len())),
+        "supportedFeatures" => {
+            let names: Vec<&str> = list().iter().filter_map(|feature| feature["name"].as_str()).collect();
+            assert!(names.len() == list().len() && names.is_sorted(), "{names:?}");
+            json!("features")
+        }
         "supportedKinds" => list().iter().map(|kind| kind["kind"].clone()).collect(),
         "addresses" => list().iter().map(|address| address["value"].clone()).collect(),
         "parentRef" | "ancestorRef" => json!(reference(value)),

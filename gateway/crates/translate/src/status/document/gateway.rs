@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Findings, ObjectStatus, condition_list, mapping, of, stale};
 use crate::{
-    attach::{GatewayState, ListenerPlace, ListenerState, ROUTE_KIND, RouteState},
+    attach::{GatewayState, ListenerPlace, ListenerState, ROUTE_KIND, RouteState, insecure_modes},
     build::RouteRules,
     status::{Condition, ConditionType, GatewayReason, ListenerReason, with_warning},
 };
@@ -16,6 +16,8 @@ pub(super) fn document(findings: &Findings<'_, '_>, place: usize) -> ObjectStatu
     let generation = object.meta.generation;
     let mut conditions: Vec<Condition> =
         iter::once(accepted(state)).chain(stale(object)).chain([programmed(state)]).collect();
+    conditions.extend(resolved_refs(state));
+    conditions.extend(insecure_validation(state));
     let is_plain = object.unserved.is_empty() && !state.warnings.is_empty();
     let reason = if is_plain { GatewayReason::Warnings } else { GatewayReason::UnservedField };
     with_warning(&mut conditions, &object.unserved, reason, &state.warnings);
@@ -75,6 +77,30 @@ fn programmed(state: &GatewayState<'_>) -> Condition {
         Some(message) => of(false, GatewayReason::AddressNotUsable, message),
         None => of(false, GatewayReason::Invalid, "No listener can be served.".to_owned()),
     }
+}
+
+/// Only where the Gateway itself has a reference; those of listeners are said there.
+fn resolved_refs(state: &GatewayState<'_>) -> Option<Condition> {
+    let resolved = |holds, reason: GatewayReason, message: &str| {
+        Condition::new(ConditionType::ResolvedRefs, holds, reason, message)
+    };
+    Some(match state.client_certificate.as_ref()? {
+        Ok(_) => resolved(true, GatewayReason::ResolvedRefs, "All references are resolved."),
+        Err((reason, message)) => {
+            resolved(false, *reason, &format!("{message} Backends are shown no certificate."))
+        }
+    })
+}
+
+fn insecure_validation(state: &GatewayState<'_>) -> Option<Condition> {
+    let fields = insecure_modes(state.gateway.spec);
+    (!fields.is_empty()).then(|| {
+        let message =
+            format!("Clients are served whose certificate is missing or not valid: {}.", fields.join(", "));
+        let (kind, reason) =
+            (ConditionType::InsecureFrontendValidationMode, GatewayReason::ConfigurationChanged);
+        Condition::new(kind, true, reason, message)
+    })
 }
 
 fn listener(

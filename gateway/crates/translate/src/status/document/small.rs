@@ -8,9 +8,15 @@ use crate::status::{
 };
 
 /// What conformance may be asked of us: features of Gateway API v1.6 that are served. Sorted.
-const FEATURES: [&str; 27] = [
+const FEATURES: [&str; 33] = [
+    "BackendTLSPolicy",
+    "BackendTLSPolicySANValidation",
     "Gateway",
+    "GatewayBackendClientCertificate",
+    "GatewayFrontendClientCertificateValidation",
+    "GatewayFrontendClientCertificateValidationInsecureFallback",
     "GatewayHTTPListenerIsolation",
+    "GatewayHTTPSListenerDetectMisdirectedRequests",
     "GatewayPort8080",
     "GatewayStaticAddresses",
     "HTTPRoute",

@@ -1,0 +1,77 @@
+use ir::{ClientValidation, ClientValidationMode};
+use manifest::{
+    Severity,
+    kind::{FrontendValidation, Gateway},
+};
+
+use super::{AuthorityProblem, AuthorityRef, ListenerState, ResolvedAuthorities};
+use crate::{
+    index::{InForce, Index},
+    report::{Report, line},
+    status::{ListenerReason, Reason},
+};
+
+impl<'a> ListenerState<'a> {
+    /// Resolves what the Gateway wants of the clients of the listener's port. Without one good authority the listener
+    /// is not served: anybody could come in else.
+    pub(super) fn resolve_client_validation(
+        &mut self,
+        gateway: InForce<'a, Gateway>,
+        index: &Index<'a>,
+        report: &mut Report,
+    ) {
+        let tls = gateway.spec.tls.as_ref();
+        let Some((path, spec)) = tls.and_then(|tls| tls.validation(self.spec.port)) else { return };
+        let FrontendValidation { ca_certificate_refs, mode } = spec;
+        let references = ca_certificate_refs.iter().map(AuthorityRef::from);
+        let resolved = ResolvedAuthorities::new(&gateway.object.id.namespace, references, index);
+        for (place, problem, message) in &resolved.problems {
+            let path = format!("{path}.caCertificateRefs[{place}]");
+            report.add(Severity::Error, gateway.object, &path, reason(*problem).text(), line(message));
+        }
+        if let Some((_, problem, _)) = resolved.problems.first() {
+            let message = resolved.message();
+            self.unresolved = Some(match self.unresolved.take() {
+                Some((reason, earlier)) => (reason, format!("{earlier} {message}")),
+                None => (reason(*problem), message),
+            });
+        }
+        match resolved.authorities {
+            Some(authorities) => {
+                let mode = mode.unwrap_or_default();
+                self.client_validation = Some(ClientValidation { authorities, mode });
+            }
+            None => {
+                let message =
+                    format!("No certificate of a client could be valid: {path} has no usable authority.");
+                self.refusal = Some((ListenerReason::NoValidCACertificate, message));
+            }
+        }
+    }
+}
+
+const fn reason(problem: AuthorityProblem) -> ListenerReason {
+    match problem {
+        AuthorityProblem::Kind => ListenerReason::InvalidCACertificateKind,
+        AuthorityProblem::Object => ListenerReason::InvalidCACertificateRef,
+        AuthorityProblem::NotPermitted => ListenerReason::RefNotPermitted,
+    }
+}
+
+/// The fields of a Gateway that let clients in whose certificate is not valid.
+pub(crate) fn insecure_modes(gateway: &Gateway) -> Vec<String> {
+    let Some(frontend) = gateway.tls.as_ref().and_then(|tls| tls.frontend.as_ref()) else {
+        return Vec::new();
+    };
+    let default = ("spec.tls.frontend.default".to_owned(), &frontend.default);
+    let ports = frontend.per_port.iter().enumerate();
+    let ports = ports.map(|(place, own)| (format!("spec.tls.frontend.perPort[{place}].tls"), &own.tls));
+    let is_insecure = |validation: &FrontendValidation| {
+        validation.mode == Some(ClientValidationMode::AllowInsecureFallback)
+    };
+    std::iter::once(default)
+        .chain(ports)
+        .filter(|(_, config)| config.validation.as_ref().is_some_and(is_insecure))
+        .map(|(path, _)| format!("{path}.validation.mode"))
+        .collect()
+}
