@@ -10,6 +10,8 @@ pub struct ManifestSet {
     pub gateways: Vec<Object<kind::Gateway>>,
     /// `gateway.networking.k8s.io`.
     pub http_routes: Vec<Object<kind::HttpRoute>>,
+    /// `gateway.networking.k8s.io`.
+    pub reference_grants: Vec<Object<kind::ReferenceGrant>>,
     /// Core.
     pub namespaces: Vec<Object<kind::Namespace>>,
     /// Core, and `secrets/NAMESPACE/NAME/KEY`.

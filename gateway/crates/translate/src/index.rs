@@ -5,7 +5,7 @@ use manifest::{
     kind::{Backend, EndpointSlice, Gateway, Kind, Namespace, Secret, Service},
 };
 
-use crate::report::ended;
+use crate::{grants::Grants, report::ended};
 
 /// Namespace and name.
 pub(crate) type Key<'a> = (&'a str, &'a str);
@@ -55,6 +55,7 @@ pub(crate) struct Index<'a> {
     pub(crate) secrets: Named<'a, Secret>,
     pub(crate) services: Named<'a, Service>,
     pub(crate) backends: Named<'a, Backend>,
+    pub(crate) grants: Grants<'a>,
     pub(crate) namespaces: BTreeMap<&'a str, &'a Object<Namespace>>,
     /// By namespace and name of the Service that they belong to.
     pub(crate) slices: BTreeMap<Key<'a>, Vec<&'a EndpointSlice>>,
@@ -89,6 +90,7 @@ impl<'a> Index<'a> {
             secrets: named(&set.secrets),
             services: named(&set.services),
             backends: named(&set.backends),
+            grants: Grants::new(set),
             namespaces: set.namespaces.iter().map(|object| (&*object.id.name, object)).collect(),
             slices,
             refused,

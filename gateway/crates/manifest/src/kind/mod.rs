@@ -19,6 +19,7 @@ mod http_filter;
 mod http_route;
 mod namespace;
 mod reference;
+mod reference_grant;
 mod secret;
 mod service;
 
@@ -55,6 +56,7 @@ pub use reference::{
     LabelRequirement, LabelSelector, LocalParametersReference, ParentReference, PolicyTargetReference,
     SecretReference, SelectorOperator,
 };
+pub use reference_grant::{ReferenceGrant, ReferenceGrantFrom, ReferenceGrantTo};
 pub use secret::{Secret, SecretBytes, SecretText};
 pub use service::{Service, ServicePort, ServiceType};
 

@@ -8,6 +8,7 @@ use manifest::{
 
 use super::conflicts;
 use crate::{
+    grants::{Referent, Referrer},
     index::{InForce, Index},
     report::{Report, ended, line},
     status::{ListenerReason, Reason},
@@ -166,7 +167,7 @@ impl<'a> ListenerState<'a> {
     ) {
         let mut refusals: Vec<(ListenerReason, String)> = Vec::new();
         for (number, reference) in tls.certificate_refs.iter().enumerate() {
-            match certificate(&gateway.object.id.namespace, reference, index) {
+            match certificate(Referrer::of(gateway.object), reference, index) {
                 Ok(certificate) => self.certificates.push(certificate),
                 Err((reason, message)) => {
                     let path = format!("spec.listeners[{place}].tls.certificateRefs[{number}]");
@@ -190,7 +191,7 @@ impl<'a> ListenerState<'a> {
 }
 
 fn certificate(
-    namespace: &str,
+    referrer: Referrer<'_>,
     reference: &SecretReference,
     index: &Index<'_>,
 ) -> Result<Arc<CertifiedKey>, (ListenerReason, String)> {
@@ -202,14 +203,10 @@ fn certificate(
             "A certificate is in a Secret of the core group, not in {kind} of group `{group}`."
         )));
     }
-    let (own, name) = (namespace, reference.name.as_str());
-    let namespace = reference.namespace.as_deref().unwrap_or(own);
-    if namespace != own {
-        let message = format!(
-            "Secret {namespace}/{name} is in another namespace, and no ReferenceGrant permits its use."
-        );
-        return Err((ListenerReason::RefNotPermitted, message));
-    }
+    let name = reference.name.as_str();
+    let namespace = reference.namespace.as_deref().unwrap_or(referrer.namespace);
+    let referent = Referent { group, kind, namespace, name };
+    index.grants.permit(referrer, referent).map_err(|message| (ListenerReason::RefNotPermitted, message))?;
     let source = format!("{namespace}/{name}");
     let Some(secret) = index.secrets.get(&(namespace, name)) else {
         return Err(invalid(index.absence(&index.secrets, (namespace, name))));

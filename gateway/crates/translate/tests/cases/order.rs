@@ -18,6 +18,7 @@ fn shuffle(set: &mut ManifestSet, swaps: &[(Index, Index)]) {
         gateway_classes,
         gateways,
         http_routes,
+        reference_grants,
         namespaces,
         secrets,
         config_maps,
@@ -33,6 +34,7 @@ fn shuffle(set: &mut ManifestSet, swaps: &[(Index, Index)]) {
     swap(gateway_classes, swaps);
     swap(gateways, swaps);
     swap(http_routes, swaps);
+    swap(reference_grants, swaps);
     swap(namespaces, swaps);
     swap(secrets, swaps);
     swap(config_maps, swaps);
