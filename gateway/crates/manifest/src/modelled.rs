@@ -59,6 +59,7 @@ pub(crate) static MODELLED: LazyLock<Vec<Modelled>> = LazyLock::new(|| {
     vec![
         modelled::<kind::GatewayClass>(),
         modelled::<kind::Gateway>(),
+        modelled::<kind::ListenerSet>(),
         modelled::<kind::HttpRoute>(),
         modelled::<kind::ReferenceGrant>(),
         modelled::<kind::Namespace>(),
@@ -142,6 +143,7 @@ macro_rules! slots {
 slots! {
     GatewayClass: gateway_classes,
     Gateway: gateways,
+    ListenerSet: listener_sets,
     HttpRoute: http_routes,
     ReferenceGrant: reference_grants,
     Namespace: namespaces,

@@ -2,7 +2,7 @@ use std::{cell::Cell, collections::BTreeMap};
 
 use manifest::{
     ManifestSet, Object, SpecState, Timestamp, did_you_mean,
-    kind::{Backend, EndpointSlice, Gateway, Kind, Namespace, Secret, Service},
+    kind::{Backend, EndpointSlice, Gateway, Kind, LabelSelector, ListenerSet, Namespace, Secret, Service},
 };
 
 use crate::{grants::Grants, report::ended};
@@ -52,6 +52,7 @@ pub(crate) fn seniority<T>(object: &Object<T>) -> (Timestamp, Key<'_>) {
 #[derive(Debug)]
 pub(crate) struct Index<'a> {
     pub(crate) gateways: Named<'a, Gateway>,
+    pub(crate) listener_sets: Named<'a, ListenerSet>,
     pub(crate) secrets: Named<'a, Secret>,
     pub(crate) services: Named<'a, Service>,
     pub(crate) backends: Named<'a, Backend>,
@@ -82,11 +83,13 @@ impl<'a> Index<'a> {
         }
         let mut refused = BTreeMap::new();
         note_refused(&set.gateways, &mut refused);
+        note_refused(&set.listener_sets, &mut refused);
         note_refused(&set.secrets, &mut refused);
         note_refused(&set.services, &mut refused);
         note_refused(&set.backends, &mut refused);
         Self {
             gateways: named(&set.gateways),
+            listener_sets: named(&set.listener_sets),
             secrets: named(&set.secrets),
             services: named(&set.services),
             backends: named(&set.backends),
@@ -106,6 +109,15 @@ impl<'a> Index<'a> {
         }
         let hint = if self.take_hint() { hint(objects, (namespace, name)) } else { String::new() };
         ended(format!("There is no {kind} {namespace}/{name}{hint}"))
+    }
+
+    /// Whether a selector of namespaces selects one.
+    pub(crate) fn selects(&self, selector: &LabelSelector, namespace: &str) -> bool {
+        // A namespace without an object of its own has the one label that every namespace has.
+        let mut labels =
+            self.namespaces.get(namespace).map(|object| object.meta.labels.clone()).unwrap_or_default();
+        labels.insert("kubernetes.io/metadata.name".to_owned(), namespace.to_owned());
+        selector.matches(&labels)
     }
 
     fn take_hint(&self) -> bool {

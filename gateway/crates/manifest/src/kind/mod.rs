@@ -17,6 +17,7 @@ mod gateway;
 mod gateway_class;
 mod http_filter;
 mod http_route;
+mod listener_set;
 mod namespace;
 mod reference;
 mod reference_grant;
@@ -50,6 +51,9 @@ pub use http_filter::{
 pub use http_route::{
     BackendRef, HeaderMatch, HttpMethod, HttpPathMatch, HttpRoute, HttpRouteMatch, HttpRouteRule,
     HttpRouteTimeouts, MatchType, PathMatchType, QueryParamMatch,
+};
+pub use listener_set::{
+    AllowedListeners, ListenerNamespaces, ListenerNamespacesFrom, ListenerSet, ParentGatewayReference,
 };
 pub use namespace::Namespace;
 pub use reference::{

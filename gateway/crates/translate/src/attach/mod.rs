@@ -1,10 +1,14 @@
 //! Who belongs to whom: classes and Gateways that are ours, addresses, listeners, policies, routes.
 
 mod addresses;
+mod claims;
 mod classes;
 mod conflicts;
 mod gateways;
+mod listener_sets;
 mod listeners;
+mod owner;
+mod parents;
 mod policies;
 mod ports;
 mod routes;
@@ -13,7 +17,10 @@ mod targets;
 pub(crate) use addresses::Addresses;
 pub(crate) use classes::{ClassState, Classes};
 pub(crate) use gateways::{GatewayState, gateways};
+pub(crate) use listener_sets::SetState;
 pub(crate) use listeners::{ListenerState, ROUTE_KIND};
+pub(crate) use owner::Owner;
+pub(crate) use parents::Parents;
 pub(crate) use policies::{Ancestor, ListenerPlace, Policies, PolicyState};
 pub(crate) use routes::{Parent, RouteState, routes};
 pub(crate) use targets::TargetedPolicy;

@@ -37,6 +37,12 @@ reasons! {
         HostnameConflict, ProtocolConflict, OverlappingHostnames, OverlappingCertificates,
     }
 
+    /// Of a ListenerSet.
+    ListenerSetReason {
+        Accepted, Invalid, NotAllowed, ParentNotAccepted, ListenersNotValid, Programmed, ParentNotProgrammed,
+        PortUnavailable, UnservedField,
+    }
+
     /// Of a route, for one parent.
     RouteReason {
         Accepted, NoMatchingParent, NotAllowedByListeners, NoMatchingListenerHostname, UnsupportedValue,

@@ -17,6 +17,7 @@ fn shuffle(set: &mut ManifestSet, swaps: &[(Index, Index)]) {
     let ManifestSet {
         gateway_classes,
         gateways,
+        listener_sets,
         http_routes,
         reference_grants,
         namespaces,
@@ -33,6 +34,7 @@ fn shuffle(set: &mut ManifestSet, swaps: &[(Index, Index)]) {
     } = set;
     swap(gateway_classes, swaps);
     swap(gateways, swaps);
+    swap(listener_sets, swaps);
     swap(http_routes, swaps);
     swap(reference_grants, swaps);
     swap(namespaces, swaps);
