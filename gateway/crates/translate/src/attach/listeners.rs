@@ -176,9 +176,11 @@ impl<'a> ListenerState<'a> {
             })
             .collect();
         if !foreign.is_empty() && self.unresolved.is_none() {
-            let expected = if supported.is_some() { "HTTPRoute" } else { "another protocol" };
-            let message =
-                format!("Routes of kind {} are not supported; expected {expected}.", foreign.join(", "));
+            let foreign = foreign.join(", ");
+            let message = match supported {
+                Some((_, kind)) => format!("Routes of kind {foreign} are not supported; expected {kind}."),
+                None => format!("Protocol {} takes no routes of kind {foreign} here.", self.spec.protocol),
+            };
             self.unresolved = Some((ListenerReason::InvalidRouteKinds, message));
         }
     }

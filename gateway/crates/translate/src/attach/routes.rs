@@ -115,7 +115,7 @@ fn attach<'a>(
 ) -> Result<Attached, Refusal> {
     let parent = found.owner.id();
     if let Some(why) = candidates.refusal(found) {
-        let message = format!("{parent} is not accepted: {why}");
+        let message = ended(format!("{parent} is not accepted: {}", line(why)));
         return Err(Refusal { field: Some("name"), reason: RouteReason::NoMatchingParent, message });
     }
     let meant = |(_, listener): &(usize, &ListenerState<'_>)| {
