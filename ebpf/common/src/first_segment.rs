@@ -124,7 +124,8 @@ impl Said {
 const FIXED: usize = 16;
 
 /// What a payload of `length` bytes at `at` of a frame begins with, as far as the binary version (2) goes. Says what the
-/// automaton of [`Parser`](crate::proxy_protocol::Parser) says of the same bytes, but for TLVs, which it passes over.
+/// automaton of [`Parser`](crate::proxy_protocol::Parser) says of the same bytes, but for TLVs, which it passes over, and for
+/// fewer bytes than the fixed part has, which user space tells apart.
 /// `None`: it may be a line of version 1, to be read byte by byte.
 #[inline(always)]
 pub fn read_binary<P: Packet>(packet: &P, at: usize, length: usize) -> Option<Said> {

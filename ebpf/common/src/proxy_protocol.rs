@@ -1,9 +1,10 @@
 //! The PROXY protocol, versions 1 and 2, one byte at a time.
 //!
-//! [`Parser`] is an automaton without allocation, loop over input or panic: the host feeds it what it has read,
-//! the kernel half steps it from `bpf_loop`, and both agree by being the same code. It ends with the header's
-//! last byte, so that the byte after it belongs to the protocol inside; and it says at the first byte that
-//! differs that a connection does not begin with a header at all.
+//! [`Parser`] is an automaton without allocation, loop over input or panic, which the host feeds what it has read. It ends
+//! with the header's last byte, so that the byte after it belongs to the protocol inside; and it says at the first byte
+//! that differs that a connection does not begin with a header at all. The kernel half steps its [`Line`] from `bpf_loop`
+//! for version 1, and reads version 2 at once ([`read_binary`](crate::read_binary)); tests and a fuzz target hold that
+//! against the automaton.
 //!
 //! Source: haproxy's `doc/proxy-protocol.txt`, revision of 2023 (version 1 §2.1, version 2 §2.2), read strictly:
 //! what two readers could take differently is malformed.
@@ -34,7 +35,7 @@ pub const V1_MAX_LENGTH: usize = 107;
 
 /// Most bytes of a version 2 header that we accept. The format allows 65,551; the largest that senders make is
 /// some hundred bytes of addresses and TLVs, and 1 to 3 KiB where a client certificate rides along. It is read
-/// before anything is known of the client, so the bound is one page, and it is what bounds the kernel's loop.
+/// before anything is known of the client, so the bound is one page.
 pub const V2_MAX_LENGTH: usize = 4096;
 
 /// What the bytes so far come to.
@@ -50,7 +51,7 @@ pub enum Step {
     Malformed(Malformed),
 }
 
-/// Reads a header of either version. `Copy`, below 128 bytes, and without a reference: it can live in a BPF map.
+/// Reads a header of either version. `Copy`, small, and without a reference.
 #[derive(Clone, Copy, Debug)]
 pub struct Parser {
     consumed: u16,
@@ -68,8 +69,7 @@ enum State {
     Ended(Step),
 }
 
-const _: () =
-    assert!(size_of::<Parser>() <= 128, "two parsers fit on a BPF stack of 512 bytes beside other things");
+const _: () = assert!(size_of::<Parser>() <= 128);
 
 impl Parser {
     /// At a connection's first byte.

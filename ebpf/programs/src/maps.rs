@@ -60,7 +60,7 @@ static FILLED: Array<u64> = Array::with_max_entries(1, 0);
 #[map]
 static DESK: PerCpuArray<Desk> = PerCpuArray::with_max_entries(1, 0);
 
-/// Bytes of events that wait to be read: some 3,600 of them.
+/// Bytes of events that wait to be read: some 2,300 of them.
 const EVENT_BYTES: u32 = 256 << 10;
 
 #[map]

@@ -223,6 +223,12 @@ fn end_links(directory: &Path) {
     for name in entries(directory).into_iter().filter(is_link) {
         end_link(&directory.join(name));
     }
+    // A filter of clsact is not pinned, and goes on: without limits it refuses nobody.
+    if let Some(limits) = call::RawMap::any(&directory.join(names::LIMITS))
+        && let Err(error) = limits.clear()
+    {
+        tracing::warn!(directory = %directory.display(), %error, "cannot empty the limits of these pins");
+    }
 }
 
 fn end_link(path: &Path) {

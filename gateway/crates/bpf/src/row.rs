@@ -5,6 +5,8 @@ use ebpf_common::{
     Count, Desk, FlowKey, Limit, ListenerKey, NetworkKey, QuotaKey, Refused, Said, SourceCount, SourceKey,
 };
 
+use crate::policy::mapped;
+
 /// What crosses into the kernel, in aya's terms.
 macro_rules! row {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
@@ -68,11 +70,7 @@ row!(
 impl Key {
     /// The key of a listening address in a namespace.
     pub(crate) fn new(netns: u64, address: SocketAddr) -> Self {
-        let ip = match address.ip() {
-            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-            IpAddr::V6(ip) => ip,
-        };
-        Self(ListenerKey::new(netns, ip.octets(), address.port()))
+        Self(ListenerKey::new(netns, mapped(address.ip()), address.port()))
     }
 
     /// The listening address.

@@ -41,8 +41,6 @@ pub(crate) const KNOWN_KINDS: &[KnownKind] = &[
     namespaced(GATEWAY_GROUP, "TLSRoute"),
     namespaced(GATEWAY_GROUP, "TCPRoute"),
     namespaced(GATEWAY_GROUP, "UDPRoute"),
-    namespaced(GATEWAY_GROUP, "ReferenceGrant"),
-    namespaced(GATEWAY_GROUP, "ListenerSet"),
     namespaced(EXPERIMENTAL_GROUP, "XListenerSet"),
     namespaced(EXPERIMENTAL_GROUP, "XBackend"),
     namespaced(EXPERIMENTAL_GROUP, "XBackendTrafficPolicy"),

@@ -59,7 +59,9 @@ pub(crate) static MODELLED: LazyLock<Vec<Modelled>> = LazyLock::new(|| {
     vec![
         modelled::<kind::GatewayClass>(),
         modelled::<kind::Gateway>(),
+        modelled::<kind::ListenerSet>(),
         modelled::<kind::HttpRoute>(),
+        modelled::<kind::ReferenceGrant>(),
         modelled::<kind::Namespace>(),
         modelled::<kind::Secret>(),
         modelled::<kind::ConfigMap>(),
@@ -142,7 +144,9 @@ macro_rules! slots {
 slots! {
     GatewayClass: gateway_classes,
     Gateway: gateways,
+    ListenerSet: listener_sets,
     HttpRoute: http_routes,
+    ReferenceGrant: reference_grants,
     Namespace: namespaces,
     Secret: secrets,
     ConfigMap: config_maps,

@@ -9,7 +9,11 @@ pub struct ManifestSet {
     /// `gateway.networking.k8s.io`.
     pub gateways: Vec<Object<kind::Gateway>>,
     /// `gateway.networking.k8s.io`.
+    pub listener_sets: Vec<Object<kind::ListenerSet>>,
+    /// `gateway.networking.k8s.io`.
     pub http_routes: Vec<Object<kind::HttpRoute>>,
+    /// `gateway.networking.k8s.io`.
+    pub reference_grants: Vec<Object<kind::ReferenceGrant>>,
     /// Core.
     pub namespaces: Vec<Object<kind::Namespace>>,
     /// Core, and `secrets/NAMESPACE/NAME/KEY`.

@@ -13,6 +13,7 @@
 
 mod attach;
 mod build;
+mod grants;
 mod index;
 mod limits;
 mod origins;

@@ -3,7 +3,7 @@ use std::{net::IpAddr, sync::Arc};
 use manifest::{Diagnostic, ManifestSet};
 
 use crate::{
-    attach::{BackendPolicies, Classes, Policies, gateways, routes},
+    attach::{BackendPolicies, Classes, Parents, Policies, gateways, routes},
     build::{
         BackendTls, ClientPolicies, ConnectionPolicies, Governing, Upstreams, appliances, backends, binds,
         rules,
@@ -55,10 +55,11 @@ pub fn translate(set: &ManifestSet, facts: &HostFacts) -> Translation {
     let (appliance, appliances) = appliances(set, &mut report);
 
     let classes = Classes::new(set, &appliance, &mut report);
-    let gateways = gateways(set, &index, &classes, &appliance.addresses, facts, &mut report);
-    let policies = Policies::new(&set.client_traffic_policies, &gateways, &index, &mut report);
-    let connection_policies = Policies::new(&set.connection_policies, &gateways, &index, &mut report);
-    let routes = routes(set, &gateways, &index, &mut report);
+    let (gateways, sets) = gateways(set, &index, &classes, &appliance.addresses, facts, &mut report);
+    let parents = Parents { gateways: &gateways, sets: &sets };
+    let policies = Policies::new(&set.client_traffic_policies, parents, &index, &mut report);
+    let connection_policies = Policies::new(&set.connection_policies, parents, &index, &mut report);
+    let routes = routes(set, parents, &index, &mut report);
 
     let mut clients = ClientPolicies::new(&policies, &mut report);
     let mut connections = ConnectionPolicies::new(&connection_policies, &mut report);
@@ -80,6 +81,7 @@ pub fn translate(set: &ManifestSet, facts: &HostFacts) -> Translation {
     let statuses = documents(&Findings {
         classes: classes.0.values().collect(),
         gateways: &gateways,
+        sets: &sets,
         policies: &policies,
         clients: &clients,
         connection_policies: &connection_policies,

@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    FieldError, GATEWAY_GROUP, GROUP, GatewayTls, KIND, Kind, LabelSelector, LocalParametersReference,
-    SECTION_NAME, SecretReference, Unserved,
+    AllowedListeners, FieldError, GATEWAY_GROUP, GROUP, GatewayTls, KIND, Kind, LabelSelector,
+    LocalParametersReference, SECTION_NAME, SecretReference, Unserved,
 };
 
 /// Listeners on addresses of this host, to which routes and policies attach.
@@ -25,9 +25,8 @@ pub struct Gateway {
     pub addresses: Vec<GatewayAddress>,
     /// What belongs to the infrastructure around the Gateway.
     pub infrastructure: Option<Infrastructure>,
-    /// Which ListenerSets may add listeners.
-    #[schemars(extend("x-gateway-unserved" = "ListenerSets are not modelled yet"))]
-    pub allowed_listeners: Option<Unserved>,
+    /// Which ListenerSets may add listeners; by default none.
+    pub allowed_listeners: Option<AllowedListeners>,
     /// TLS towards backends, and certificates of clients.
     pub tls: Option<GatewayTls>,
     /// Which routes attach to this Gateway without naming it (experimental channel).
@@ -35,11 +34,11 @@ pub struct Gateway {
     pub default_scope: Option<Unserved>,
 }
 
-/// One logical endpoint of a Gateway.
+/// One logical endpoint of a Gateway, its own or of a ListenerSet.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Listener {
-    /// Unique within the Gateway; what `sectionName` refers to.
+    /// Unique within the Gateway or ListenerSet; what `sectionName` refers to.
     #[schemars(length(min = 1, max = 253), regex(pattern = SECTION_NAME))]
     pub name: String,
     /// Which hosts are served; none: every host.
@@ -93,7 +92,7 @@ pub enum TlsMode {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AllowedRoutes {
-    /// From which namespaces; by default the Gateway's own.
+    /// From which namespaces; by default the own one of the Gateway or ListenerSet.
     pub namespaces: Option<RouteNamespaces>,
     /// Of which kinds; none: those that fit the protocol.
     #[serde(default)]
@@ -118,7 +117,7 @@ pub enum RouteNamespacesFrom {
     All,
     /// Namespaces whose labels the selector matches.
     Selector,
-    /// The Gateway's own namespace.
+    /// The own namespace of the Gateway or ListenerSet.
     #[default]
     Same,
 }
@@ -173,21 +172,7 @@ impl Kind for Gateway {
 
     fn check(&self) -> Vec<FieldError> {
         let mut errors = Vec::new();
-        let mut names = BTreeSet::new();
-        let mut places = BTreeSet::new();
-        for (index, listener) in self.listeners.iter().enumerate() {
-            let path = format!("spec.listeners[{index}]");
-            if !names.insert(&listener.name) {
-                let message =
-                    format!("`{}` names two listeners; names are unique in a Gateway", listener.name);
-                errors.push(FieldError::new(format!("{path}.name"), message));
-            }
-            if !places.insert((listener.port, &listener.protocol, &listener.hostname)) {
-                let message = "port, protocol and hostname together are those of an earlier listener";
-                errors.push(FieldError::new(&path, message));
-            }
-            listener.check(&path, &mut errors);
-        }
+        check_listeners(&self.listeners, Self::KIND, &mut errors);
         if let Some(tls) = &self.tls {
             tls.check(&mut errors);
         }
@@ -200,6 +185,24 @@ impl Kind for Gateway {
             }
         }
         errors
+    }
+}
+
+/// The rules that span the listeners of one object of `kind`.
+pub(super) fn check_listeners(listeners: &[Listener], kind: &str, errors: &mut Vec<FieldError>) {
+    let mut names = BTreeSet::new();
+    let mut places = BTreeSet::new();
+    for (index, listener) in listeners.iter().enumerate() {
+        let path = format!("spec.listeners[{index}]");
+        if !names.insert(&listener.name) {
+            let message = format!("`{}` names two listeners; names are unique in a {kind}", listener.name);
+            errors.push(FieldError::new(format!("{path}.name"), message));
+        }
+        if !places.insert((listener.port, &listener.protocol, &listener.hostname)) {
+            let message = "port, protocol and hostname together are those of an earlier listener";
+            errors.push(FieldError::new(&path, message));
+        }
+        listener.check(&path, errors);
     }
 }
 

@@ -19,8 +19,10 @@ mod gateway_class;
 mod gateway_tls;
 mod http_filter;
 mod http_route;
+mod listener_set;
 mod namespace;
 mod reference;
+mod reference_grant;
 mod secret;
 mod service;
 
@@ -58,11 +60,15 @@ pub use http_route::{
     BackendRef, HeaderMatch, HttpMethod, HttpPathMatch, HttpRoute, HttpRouteMatch, HttpRouteRule,
     HttpRouteTimeouts, MatchType, PathMatchType, QueryParamMatch,
 };
+pub use listener_set::{
+    AllowedListeners, ListenerNamespaces, ListenerNamespacesFrom, ListenerSet, ParentGatewayReference,
+};
 pub use namespace::Namespace;
 pub use reference::{
     LabelRequirement, LabelSelector, LocalObjectReference, LocalParametersReference, ObjectReference,
     ParentReference, PolicyTargetReference, SecretReference, SelectorOperator,
 };
+pub use reference_grant::{ReferenceGrant, ReferenceGrantFrom, ReferenceGrantTo};
 pub use secret::{Secret, SecretBytes, SecretText};
 pub use service::{Service, ServicePort, ServiceType};
 

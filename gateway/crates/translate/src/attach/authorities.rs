@@ -3,7 +3,10 @@ use std::sync::Arc;
 use ir::Authorities;
 use manifest::kind::{LocalObjectReference, ObjectReference};
 
-use crate::index::Index;
+use crate::{
+    grants::{Referent, Referrer},
+    index::Index,
+};
 
 /// Why a reference to the certificates of authorities leads to none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,16 +52,16 @@ pub(crate) struct ResolvedAuthorities {
 }
 
 impl ResolvedAuthorities {
-    /// Of references that stand in an object of that namespace.
+    /// Of references that stand in one object.
     pub(crate) fn new<'r>(
-        namespace: &str,
+        referrer: Referrer<'_>,
         references: impl Iterator<Item = AuthorityRef<'r>>,
         index: &Index<'_>,
     ) -> Self {
         let mut resolved = Self::default();
         let mut all: Option<Authorities> = None;
         for (place, reference) in references.enumerate() {
-            match authorities(namespace, reference, index) {
+            match authorities(referrer, reference, index) {
                 Ok(more) => all = Some(all.map_or_else(|| more.clone(), |all| all.with(&more))),
                 Err((problem, message)) => resolved.problems.push((place, problem, message)),
             }
@@ -75,7 +78,7 @@ impl ResolvedAuthorities {
 }
 
 fn authorities(
-    own: &str,
+    referrer: Referrer<'_>,
     reference: AuthorityRef<'_>,
     index: &Index<'_>,
 ) -> Result<Authorities, (AuthorityProblem, String)> {
@@ -87,13 +90,9 @@ fn authorities(
         );
         return Err((AuthorityProblem::Kind, message));
     }
-    let namespace = namespace.unwrap_or(own);
-    if namespace != own {
-        let message = format!(
-            "{kind} {namespace}/{name} is in another namespace, and no ReferenceGrant permits its use."
-        );
-        return Err((AuthorityProblem::NotPermitted, message));
-    }
+    let namespace = namespace.unwrap_or(referrer.namespace);
+    let referent = Referent { group, kind, namespace, name };
+    index.grants.permit(referrer, referent).map_err(|message| (AuthorityProblem::NotPermitted, message))?;
     let key = (namespace, name);
     let (absence, value) = if kind == "Secret" {
         let found = index.secrets.get(&key).map(|secret| secret.spec.value("ca.crt"));

@@ -5,6 +5,7 @@ use manifest::{Severity, kind::Gateway};
 
 use super::listeners::certificate;
 use crate::{
+    grants::Referrer,
     index::{InForce, Index},
     report::{Report, line},
     status::{GatewayReason, ListenerReason, Reason},
@@ -21,7 +22,7 @@ pub(super) fn client_certificate(
 ) -> Option<ClientCertificate> {
     let backend = gateway.spec.tls.as_ref()?.backend.as_ref()?;
     let reference = backend.client_certificate_ref.as_ref()?;
-    let found = certificate(&gateway.object.id.namespace, reference, index);
+    let found = certificate(Referrer::of(gateway.object), reference, index);
     Some(found.map_err(|(reason, message)| {
         let reason = match reason {
             ListenerReason::RefNotPermitted => GatewayReason::RefNotPermitted,

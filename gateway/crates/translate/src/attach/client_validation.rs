@@ -1,4 +1,4 @@
-use ir::{ClientValidation, ClientValidationMode};
+use ir::{ClientValidation, ClientValidationMode, Protocol};
 use manifest::{
     Severity,
     kind::{FrontendValidation, Gateway},
@@ -6,25 +6,40 @@ use manifest::{
 
 use super::{AuthorityProblem, AuthorityRef, ListenerState, ResolvedAuthorities};
 use crate::{
+    grants::Referrer,
     index::{InForce, Index},
     report::{Report, line},
     status::{ListenerReason, Reason},
 };
 
+/// Resolves what a Gateway wants of the clients of its listeners, those of ListenerSets included.
+pub(super) fn resolve<'a>(
+    gateway: InForce<'a, Gateway>,
+    listeners: &mut [ListenerState<'a>],
+    index: &Index<'a>,
+    report: &mut Report,
+) {
+    let Some(tls) = &gateway.spec.tls else { return };
+    for listener in listeners.iter_mut().filter(|listener| listener.protocol == Some(Protocol::Https)) {
+        if let Some((path, validation)) = tls.validation(listener.spec.port) {
+            listener.resolve_client_validation(gateway, &path, validation, index, report);
+        }
+    }
+}
+
 impl<'a> ListenerState<'a> {
-    /// Resolves what the Gateway wants of the clients of the listener's port. Without one good authority the listener
-    /// is not served: anybody could come in else.
-    pub(super) fn resolve_client_validation(
+    /// Without one good authority the listener is not served: anybody could come in else.
+    fn resolve_client_validation(
         &mut self,
         gateway: InForce<'a, Gateway>,
+        path: &str,
+        spec: &FrontendValidation,
         index: &Index<'a>,
         report: &mut Report,
     ) {
-        let tls = gateway.spec.tls.as_ref();
-        let Some((path, spec)) = tls.and_then(|tls| tls.validation(self.spec.port)) else { return };
         let FrontendValidation { ca_certificate_refs, mode } = spec;
         let references = ca_certificate_refs.iter().map(AuthorityRef::from);
-        let resolved = ResolvedAuthorities::new(&gateway.object.id.namespace, references, index);
+        let resolved = ResolvedAuthorities::new(Referrer::of(gateway.object), references, index);
         for (place, problem, message) in &resolved.problems {
             let path = format!("{path}.caCertificateRefs[{place}]");
             report.add(Severity::Error, gateway.object, &path, reason(*problem).text(), line(message));
@@ -42,8 +57,11 @@ impl<'a> ListenerState<'a> {
                 self.client_validation = Some(ClientValidation { authorities, mode });
             }
             None => {
-                let message =
-                    format!("No certificate of a client could be valid: {path} has no usable authority.");
+                let (namespace, name) = gateway.key();
+                let message = format!(
+                    "No certificate of a client could be valid: {path} of Gateway {namespace}/{name} has no usable \
+                     authority."
+                );
                 self.refusal = Some((ListenerReason::NoValidCACertificate, message));
             }
         }

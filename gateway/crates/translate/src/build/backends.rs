@@ -20,6 +20,7 @@ use manifest::{
 use super::BackendTls;
 use crate::{
     attach::BackendKey,
+    grants::{Referent, Referrer},
     index::{Index, key},
     status::{BackendReason, RouteReason},
 };
@@ -40,14 +41,13 @@ impl<'i, 'a> Upstreams<'i, 'a> {
         Self { index, tls, interned: BTreeMap::new() }
     }
 
-    /// What a rule's reference, in a route of that namespace, comes to. An upstream may be without endpoints.
+    /// What a reference in a rule of a route comes to. An upstream may be without endpoints.
     pub(super) fn resolve(
         &mut self,
-        namespace: &str,
+        route: Referrer<'_>,
         reference: &BackendRef,
     ) -> Result<Arc<Upstream>, Refusal> {
-        let own = namespace;
-        let namespace = reference.namespace.as_deref().unwrap_or(own);
+        let namespace = reference.namespace.as_deref().unwrap_or(route.namespace);
         let (group, kind, name) = (reference.group(), reference.kind(), reference.name.as_str());
         let is_service = match (group, kind) {
             ("", "Service") => true,
@@ -59,12 +59,11 @@ impl<'i, 'a> Upstreams<'i, 'a> {
                 return Err((RouteReason::InvalidKind, message));
             }
         };
-        if namespace != own {
-            let message = format!(
-                "{kind} {namespace}/{name} is in another namespace, and no ReferenceGrant permits its use."
-            );
-            return Err((RouteReason::RefNotPermitted, message));
-        }
+        let referent = Referent { group, kind, namespace, name };
+        self.index
+            .grants
+            .permit(route, referent)
+            .map_err(|message| (RouteReason::RefNotPermitted, message))?;
         if is_service { self.service(namespace, name, reference.port) } else { self.backend(namespace, name) }
     }
 
@@ -72,10 +71,10 @@ impl<'i, 'a> Upstreams<'i, 'a> {
     /// from requests that go to the same backend.
     pub(super) fn resolve_mirror(
         &mut self,
-        namespace: &str,
+        route: Referrer<'_>,
         reference: &BackendRef,
     ) -> Result<Arc<Upstream>, Refusal> {
-        let upstream = self.resolve(namespace, reference)?;
+        let upstream = self.resolve(route, reference)?;
         let id: Arc<str> = format!("{} mirror", upstream.id).into();
         let entry = self.interned.entry(Arc::clone(&id));
         let mirror = || Upstream { id: UpstreamId(id), ..Upstream::clone(&upstream) };
@@ -166,7 +165,8 @@ impl<'i, 'a> Upstreams<'i, 'a> {
     }
 
     /// Why a Service of a cluster may have no endpoints here, or nothing.
-    pub(super) fn endpoint_hint(&self, namespace: &str, reference: &BackendRef) -> String {
+    pub(super) fn endpoint_hint(&self, route: Referrer<'_>, reference: &BackendRef) -> String {
+        let namespace = reference.namespace.as_deref().unwrap_or(route.namespace);
         let name = reference.name.as_str();
         if reference.kind() != "Service" {
             return String::new();

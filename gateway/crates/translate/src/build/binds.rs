@@ -86,7 +86,7 @@ fn listener(
     let policy = governing.client_in_force(place, is_tls).map_or(&default, |(_, policy)| policy);
     let connection = governing.connection_in_force(place, is_tls);
     Listener {
-        id: listener_id(gateway, &state.spec.name),
+        id: listener_id(gateway, state),
         hostname: state.spec.hostname.clone(),
         tls: if is_tls { policy.tls.of(state) } else { None },
         client: Arc::clone(&policy.settings),

@@ -10,6 +10,7 @@ use super::backends::Refusal;
 use crate::{
     HostFacts,
     attach::{AuthorityProblem, AuthorityRef, BackendKey, BackendPolicies, ResolvedAuthorities},
+    grants::Referrer,
     index::{Index, key},
     report::{Report, ended, line},
     status::{PolicyReason, Reason, RouteReason},
@@ -121,7 +122,7 @@ fn authorities(
         return (trusted, None);
     }
     let references = validation.ca_certificate_refs.iter().map(AuthorityRef::from);
-    let resolved = ResolvedAuthorities::new(&policy.id.namespace, references, index);
+    let resolved = ResolvedAuthorities::new(Referrer::of(policy), references, index);
     for (place, problem, message) in &resolved.problems {
         let path = format!("spec.validation.caCertificateRefs[{place}]");
         report.add(Severity::Error, policy, &path, reason(*problem).text(), line(message));

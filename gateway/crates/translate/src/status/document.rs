@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Condition, ConditionType, StaleReason};
 use crate::{
-    attach::{BackendPolicies, ClassState, GatewayState, Policies, RouteState},
+    attach::{BackendPolicies, ClassState, GatewayState, Policies, RouteState, SetState},
     build::{
         ApplianceState, BackendState, BackendTlsPolicyState, ClientPolicies, ConnectionPolicies, RouteRules,
     },
@@ -16,6 +16,8 @@ use crate::{
 
 mod backend_policy;
 mod gateway;
+mod listener;
+mod listener_set;
 mod policy;
 mod route;
 mod small;
@@ -47,6 +49,7 @@ pub type Statuses = Vec<ObjectStatus>;
 pub(crate) struct Findings<'f, 'a> {
     pub(crate) classes: Vec<&'f ClassState<'a>>,
     pub(crate) gateways: &'f [GatewayState<'a>],
+    pub(crate) sets: &'f [SetState<'a>],
     pub(crate) policies: &'f Policies<'a, ClientTrafficPolicy>,
     pub(crate) clients: &'f ClientPolicies,
     pub(crate) connection_policies: &'f Policies<'a, ConnectionPolicy>,
@@ -66,6 +69,7 @@ pub(crate) fn documents(findings: &Findings<'_, '_>) -> Statuses {
     statuses.extend(findings.appliances.iter().map(small::appliance));
     statuses.extend(findings.backends.iter().map(small::backend));
     statuses.extend((0..findings.gateways.len()).map(|place| gateway::document(findings, place)));
+    statuses.extend(findings.sets.iter().map(|set| listener_set::document(findings, set)));
     statuses.extend(
         findings
             .routes

@@ -39,6 +39,12 @@ reasons! {
         InvalidCACertificateRef, InvalidCACertificateKind,
     }
 
+    /// Of a ListenerSet.
+    ListenerSetReason {
+        Accepted, Invalid, NotAllowed, ParentNotAccepted, ListenersNotValid, Programmed, ParentNotProgrammed,
+        PortUnavailable, UnservedField,
+    }
+
     /// Of a route, for one parent.
     RouteReason {
         Accepted, NoMatchingParent, NotAllowedByListeners, NoMatchingListenerHostname, UnsupportedValue,

@@ -17,7 +17,9 @@ fn shuffle(set: &mut ManifestSet, swaps: &[(Index, Index)]) {
     let ManifestSet {
         gateway_classes,
         gateways,
+        listener_sets,
         http_routes,
+        reference_grants,
         namespaces,
         secrets,
         config_maps,
@@ -33,7 +35,9 @@ fn shuffle(set: &mut ManifestSet, swaps: &[(Index, Index)]) {
     } = set;
     swap(gateway_classes, swaps);
     swap(gateways, swaps);
+    swap(listener_sets, swaps);
     swap(http_routes, swaps);
+    swap(reference_grants, swaps);
     swap(namespaces, swaps);
     swap(secrets, swaps);
     swap(config_maps, swaps);

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
 };
 
 use manifest::{Loader, ManifestSet, Timestamp};
@@ -18,8 +18,10 @@ pub const NOW: Timestamp = Timestamp(1_700_000_000);
 pub fn facts() -> HostFacts {
     let addresses = ["192.0.2.1", "192.0.2.2", "2001:db8::1"];
     let addresses = addresses.map(|text| text.parse().expect("an address")).to_vec();
-    let system = ir::Authorities::from_pem("System", authority().as_bytes()).expect("an authority");
-    HostFacts { addresses: Some(addresses), authorities: Some(system.into()) }
+    static SYSTEM: LazyLock<Arc<ir::Authorities>> = LazyLock::new(|| {
+        ir::Authorities::from_pem("System", authority().as_bytes()).expect("an authority").into()
+    });
+    HostFacts { addresses: Some(addresses), authorities: Some(Arc::clone(&SYSTEM)) }
 }
 
 /// Every file under `tests/golden`, sorted.
