@@ -19,6 +19,7 @@ use super::{
     multiplexed::Lease,
     pool::EndpointPool,
     send::{InFlight, Request},
+    tls,
 };
 use crate::{
     body::{Body, BodyError, Polled},
@@ -146,6 +147,9 @@ fn judge(error: &hyper::Error) -> (Seen, ProxyError) {
     let mut source = error.source();
     while let Some(inner) = source {
         if let Some(error) = inner.downcast_ref::<h2::Error>() {
+            if let Some(reason) = error.get_io().and_then(tls::failure) {
+                return (Seen::Maybe, ProxyError::UpstreamTls(reason));
+            }
             if error.is_library() {
                 return (Seen::Maybe, ProxyError::UpstreamMalformed("it is not HTTP/2"));
             }

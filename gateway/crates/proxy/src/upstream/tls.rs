@@ -95,15 +95,24 @@ fn client_config(tls: &UpstreamTls, protocol: UpstreamProtocol) -> Result<Client
     Ok(config)
 }
 
-/// What is wrong, in words that say who is at fault; the whole of it is in the log.
+/// Why a handshake has failed.
 fn reason(error: &io::Error) -> &'static str {
-    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
-    match tls {
-        Some(Error::InvalidCertificate(error)) => certificate_reason(error),
-        Some(Error::NoCertificatesPresented) => "it shows no certificate",
-        Some(Error::InvalidMessage(_)) => "it does not speak TLS",
-        Some(Error::PeerIncompatible(_)) => "no version or cipher suite of TLS is common to both",
-        Some(Error::AlertReceived(alert)) => match alert {
+    failure(error).unwrap_or(match error.kind() {
+        io::ErrorKind::TimedOut => "it takes too long",
+        _ => "it closes the connection",
+    })
+}
+
+/// What is wrong with TLS, in words that say who is at fault; the whole of it is in the log. `None`: nothing is, as
+/// far as TLS goes.
+pub(super) fn failure(error: &io::Error) -> Option<&'static str> {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>())?;
+    Some(match tls {
+        Error::InvalidCertificate(error) => certificate_reason(error),
+        Error::NoCertificatesPresented => "it shows no certificate",
+        Error::InvalidMessage(_) => "it does not speak TLS",
+        Error::PeerIncompatible(_) => "no version or cipher suite of TLS is common to both",
+        Error::AlertReceived(alert) => match alert {
             AlertDescription::UnrecognisedName => "it does not know the name that it is asked for",
             AlertDescription::NoApplicationProtocol => "it does not speak the protocol in TLS",
             AlertDescription::CertificateRequired => "it wants a certificate of ours",
@@ -114,15 +123,16 @@ fn reason(error: &io::Error) -> &'static str {
             | AlertDescription::UnknownCA => "it does not take our certificate",
             _ => "it ends it with an alert",
         },
-        Some(_) => "it does not keep to TLS",
-        None if error.kind() == io::ErrorKind::TimedOut => "it takes too long",
-        None => "it closes the connection",
-    }
+        _ => "it does not keep to TLS",
+    })
 }
 
 fn certificate_reason(error: &CertificateError) -> &'static str {
     match error {
-        CertificateError::UnknownIssuer => "its certificate is of no authority that is trusted here",
+        // An authority of the same subject with another key is another authority.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "its certificate is of no authority that is trusted here"
+        }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "its certificate is for another name"
         }
