@@ -176,7 +176,11 @@ fn field(key: &str, value: &Value) -> Value {
     let list = || value.as_array().expect("a list");
     match key {
         "conditions" => list().iter().map(condition).collect(),
-        "supportedFeatures" => json!(format!("{} features", list().len())),
+        "supportedFeatures" => {
+            let names: Vec<&str> = list().iter().filter_map(|feature| feature["name"].as_str()).collect();
+            assert!(!names.is_empty() && names.is_sorted_by(|one, next| one < next), "{names:?}");
+            json!("sorted")
+        }
         "supportedKinds" => list().iter().map(|kind| kind["kind"].clone()).collect(),
         "addresses" => list().iter().map(|address| address["value"].clone()).collect(),
         "parentRef" | "ancestorRef" => json!(reference(value)),

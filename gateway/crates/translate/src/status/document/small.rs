@@ -8,8 +8,9 @@ use crate::status::{
 };
 
 /// What conformance may be asked of us: features of Gateway API v1.6 that are served. Sorted.
-const FEATURES: [&str; 27] = [
+const FEATURES: [&str; 31] = [
     "Gateway",
+    "GatewayAddressEmpty",
     "GatewayHTTPListenerIsolation",
     "GatewayPort8080",
     "GatewayStaticAddresses",
@@ -22,6 +23,7 @@ const FEATURES: [&str; 27] = [
     "HTTPRouteBackendRequestHeaderModification",
     "HTTPRouteBackendTimeout",
     "HTTPRouteCORS",
+    "HTTPRouteDestinationPortMatching",
     "HTTPRouteHostRewrite",
     "HTTPRouteMethodMatching",
     "HTTPRouteNamedRouteRule",
@@ -36,6 +38,8 @@ const FEATURES: [&str; 27] = [
     "HTTPRouteRequestTimeout",
     "HTTPRouteResponseHeaderModification",
     "HTTPRouteSchemeRedirect",
+    "ListenerSet",
+    "ReferenceGrant",
 ];
 
 pub(super) fn class(state: &ClassState<'_>) -> ObjectStatus {
