@@ -212,7 +212,7 @@ fn not_the_first(mine: &ListenerState<'_>, elders: &[&ListenerState<'_>]) -> Res
     }
     let names: Vec<String> = elders.iter().map(|elder| elder.name_for(mine.owner)).collect();
     let message = format!(
-        "Port {} in clear text is shared with {}, who was there first, and a connection belongs to all of them: what \
+        "Port {} in clear text is shared with {}, which came first, and a connection belongs to all of them: what \
          holds there holds for listener {} too.",
         mine.spec.port,
         names.join(", "),
