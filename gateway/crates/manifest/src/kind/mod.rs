@@ -17,6 +17,7 @@ mod gateway;
 mod gateway_class;
 mod http_filter;
 mod http_route;
+mod label;
 mod listener_set;
 mod namespace;
 mod reference;

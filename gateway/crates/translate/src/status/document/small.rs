@@ -8,10 +8,11 @@ use crate::status::{
 };
 
 /// What conformance may be asked of us: features of Gateway API v1.6 that are served. Sorted.
-const FEATURES: [&str; 31] = [
+const FEATURES: [&str; 32] = [
     "Gateway",
     "GatewayAddressEmpty",
     "GatewayHTTPListenerIsolation",
+    "GatewayInfrastructure",
     "GatewayPort8080",
     "GatewayStaticAddresses",
     "HTTPRoute",
