@@ -5,7 +5,7 @@ mod memory;
 use std::path::{Path, PathBuf};
 
 use manifest::{Diagnostic, Loader, ManifestSet};
-use translate::{EffectiveLimit, HostFacts, Origins, Translation, translate};
+use translate::{EffectiveLimit, GatewayService, HostFacts, Origins, Translation, translate};
 
 use crate::{
     digest::{BEING_WRITTEN, Cache, Digests},
@@ -28,6 +28,8 @@ pub(crate) struct Desired {
     pub(crate) limits: Vec<EffectiveLimit>,
     /// Who has set the rest that a connection meets.
     pub(crate) origins: Origins,
+    /// What each Gateway that is served is to those around it.
+    pub(crate) services: Vec<GatewayService>,
     /// What is wrong with the files.
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
@@ -83,8 +85,9 @@ impl Source {
         });
         self.files = Some(files.clone());
         let facts = HostFacts { addresses: host::addresses(), authorities: host::authorities() };
-        let Translated { config, statuses, limits, origins, diagnostics } = translated(&set, &facts);
-        Desired { files, config, statuses, limits, origins, diagnostics }
+        let Translated { config, statuses, limits, origins, services, diagnostics } =
+            translated(&set, &facts);
+        Desired { files, config, statuses, limits, origins, services, diagnostics }
     }
 }
 
@@ -99,6 +102,8 @@ pub(crate) struct Translated {
     pub(crate) limits: Vec<EffectiveLimit>,
     /// Who has set the rest that a connection meets.
     pub(crate) origins: Origins,
+    /// What each Gateway that is served is to those around it.
+    pub(crate) services: Vec<GatewayService>,
     /// What is wrong with the files, those of the loader included.
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
@@ -113,12 +118,13 @@ pub(crate) fn check(paths: &[PathBuf]) -> Translated {
 }
 
 fn translated(set: &ManifestSet, facts: &HostFacts) -> Translated {
-    let Translation { gateway, statuses, limits, origins, diagnostics } = translate(set, facts);
+    let Translation { gateway, statuses, limits, origins, services, diagnostics } = translate(set, facts);
     Translated {
         config: gateway,
         statuses: statuses.into_iter().map(ObjectStatus::from).collect(),
         limits,
         origins,
+        services,
         diagnostics,
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     limits::EffectiveLimit,
     origins::Origins,
     report::Report,
+    services::{GatewayService, services},
     status::{Findings, Statuses, documents},
 };
 
@@ -44,6 +45,8 @@ pub struct Translation {
     pub limits: Vec<EffectiveLimit>,
     /// Where the rest was set that a connection meets.
     pub origins: Origins,
+    /// What each Gateway that is served is to those around it.
+    pub services: Vec<GatewayService>,
     /// What is wrong, or worth knowing, the loader's diagnostics included. Sorted by file and place.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -77,6 +80,8 @@ pub fn translate(set: &ManifestSet, facts: &HostFacts) -> Translation {
     let limits = governing.limits(&gateways);
     let origins = Origins::new(&appliances, &gateways, &governing);
 
+    let services = services(&gateways, &binds);
+
     let backends = backends(set, &backend_tls);
     let statuses = documents(&Findings {
         classes: classes.0.values().collect(),
@@ -94,5 +99,12 @@ pub fn translate(set: &ManifestSet, facts: &HostFacts) -> Translation {
         appliances: &appliances,
     });
     let diagnostics = report.finish(set.diagnostics.clone());
-    Translation { gateway: ir::Gateway { appliance, binds }, statuses, limits, origins, diagnostics }
+    Translation {
+        gateway: ir::Gateway { appliance, binds },
+        statuses,
+        limits,
+        origins,
+        services,
+        diagnostics,
+    }
 }

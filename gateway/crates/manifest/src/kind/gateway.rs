@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::{
     AllowedListeners, FieldError, GATEWAY_GROUP, GROUP, GatewayTls, KIND, Kind, LabelSelector,
     LocalParametersReference, SECTION_NAME, SecretReference, Unserved,
+    label::{check_annotations, check_labels},
 };
 
 /// Listeners on addresses of this host, to which routes and policies attach.
@@ -151,13 +152,13 @@ pub struct GatewayAddress {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Infrastructure {
-    /// Labels for what is made for the Gateway.
+    /// Labels of the Service that is written down for the Gateway.
     #[serde(default)]
-    #[schemars(extend("maxProperties" = 8, "x-gateway-unserved" = "nothing is made here that could carry them"))]
+    #[schemars(extend("maxProperties" = 8))]
     pub labels: BTreeMap<String, String>,
-    /// Annotations for what is made for the Gateway.
+    /// Annotations of the Service that is written down for the Gateway.
     #[serde(default)]
-    #[schemars(extend("maxProperties" = 8, "x-gateway-unserved" = "nothing is made here that could carry them"))]
+    #[schemars(extend("maxProperties" = 16))]
     pub annotations: BTreeMap<String, String>,
     /// An object of parameters.
     pub parameters_ref: Option<LocalParametersReference>,
@@ -175,6 +176,10 @@ impl Kind for Gateway {
         check_listeners(&self.listeners, Self::KIND, &mut errors);
         if let Some(tls) = &self.tls {
             tls.check(&mut errors);
+        }
+        if let Some(Infrastructure { labels, annotations, parameters_ref: _ }) = &self.infrastructure {
+            check_labels("spec.infrastructure.labels", labels, &mut errors);
+            check_annotations("spec.infrastructure.annotations", annotations, &mut errors);
         }
         let mut addresses = BTreeSet::new();
         for (index, address) in self.addresses.iter().enumerate() {

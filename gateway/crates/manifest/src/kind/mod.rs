@@ -19,6 +19,7 @@ mod gateway_class;
 mod gateway_tls;
 mod http_filter;
 mod http_route;
+mod label;
 mod listener_set;
 mod namespace;
 mod reference;

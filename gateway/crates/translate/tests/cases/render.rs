@@ -8,11 +8,11 @@ use ir::{
     VirtualHost,
 };
 use serde_json::{Map, Value, json};
-use translate::{EffectiveLimit, Translation};
+use translate::{EffectiveLimit, GatewayService, Translation};
 
 /// The IR, the status of every object, and the diagnostics, as YAML.
 pub fn rendered(translation: &Translation) -> String {
-    let Translation { gateway, statuses, limits, origins: _, diagnostics } = translation;
+    let Translation { gateway, statuses, limits, origins: _, services, diagnostics } = translation;
     let mut out = Map::new();
     if let Some(appliance) = without_defaults(&json!(gateway.appliance), &json!(ir::Appliance::default())) {
         out.insert("appliance".to_owned(), appliance);
@@ -24,8 +24,24 @@ pub fn rendered(translation: &Translation) -> String {
     if !limits.is_empty() {
         out.insert("limits".to_owned(), limits.iter().map(limit).collect());
     }
+    // Without labels or annotations of their own they say what the binds have said.
+    let services: Vec<Value> = services.iter().filter_map(service).collect();
+    if !services.is_empty() {
+        out.insert("services".to_owned(), services.into());
+    }
     out.insert("diagnostics".to_owned(), diagnostics.iter().map(|one| json!(one.to_string())).collect());
     serde_yaml::to_string(&Value::Object(out)).expect("plain data")
+}
+
+fn service(service: &GatewayService) -> Option<Value> {
+    let GatewayService { namespace, gateway, class, labels, annotations, addresses, ports } = service;
+    let shown = |(key, value): (&String, &String)| format!("{key}: {value}");
+    let own = |(key, _): &(&String, &String)| !key.starts_with("gateway.networking.k8s.io/");
+    let metadata: Vec<String> = labels.iter().filter(own).chain(annotations).map(shown).collect();
+    let ports: Vec<u16> = ports.iter().map(|(port, _)| *port).collect();
+    let text =
+        format!("{namespace}/{gateway}-{class} at {addresses:?}, ports {ports:?}, {}", metadata.join(", "));
+    (!metadata.is_empty()).then(|| json!(text))
 }
 
 fn limit(limit: &EffectiveLimit) -> Value {
