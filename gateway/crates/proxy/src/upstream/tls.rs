@@ -57,7 +57,14 @@ impl ClientTls {
             self.connector.as_ref().ok_or(ProxyError::UpstreamTls("its settings do not go together"))?;
         let shaken = timeout_at(until, connector.connect(self.name.clone(), io)).await;
         match shaken.unwrap_or(Err(io::ErrorKind::TimedOut.into())) {
-            Ok(stream) => Ok(UpstreamIo::Tls(Box::new(stream))),
+            Ok(stream) => {
+                // In TLS, HTTP/2 is agreed on by ALPN and by nothing else (RFC 9113 §3.2).
+                let is_http2 = upstream.config.protocol == UpstreamProtocol::H2c;
+                if is_http2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+                    return Err(ProxyError::UpstreamTls("it does not agree on HTTP/2"));
+                }
+                Ok(UpstreamIo::Tls(Box::new(stream)))
+            }
             Err(error) => {
                 let name = &upstream.config.name;
                 if self.told.swap(true, Ordering::Relaxed) {

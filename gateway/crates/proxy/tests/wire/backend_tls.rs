@@ -272,13 +272,14 @@ fn another_protocol_is_switched_to_in_tls() {
 fn http_2_is_agreed_on_in_tls() {
     let authority = Authority::new();
     let config = server(&authority.signs(&["b.test"]), BOTH, None);
+    let shared = Arc::clone(&config);
     let backend = Script::start(move |stream, _| {
         stream.set_nonblocking(true).unwrap();
-        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::clone(&config));
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::clone(&shared));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async move {
             let stream = tokio::net::TcpStream::from_std(stream).unwrap();
-            let secured = acceptor.accept(stream).await.unwrap();
+            let Ok(secured) = acceptor.accept(stream).await else { return };
             assert_eq!(secured.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
             let mut connection = h2::server::handshake(secured).await.unwrap();
             while let Some(Ok((request, mut respond))) = connection.accept().await {
@@ -287,17 +288,22 @@ fn http_2_is_agreed_on_in_tls() {
         });
     });
     let mut proxy = start();
+    let mut silent = ServerConfig::clone(&config);
+    silent.alpn_protocols.clear();
+    let silent = self::backend(silent.into());
+    let to_silent = action(&silent, wanted(authority.trusted()), UpstreamProtocol::H2c);
     let action = action(&backend, wanted(authority.trusted()), UpstreamProtocol::H2c);
     let hosts = vec![host(None, vec![(prefix("/"), rule("all", Vec::new(), action))])];
     let (port, _) = serve(&mut proxy, ClientSettings::default(), hosts);
     let answer = get(port.address(), "/path?query");
     assert_eq!((answer.status, answer.field("x-uri")), (200, Some("https://a.test/path?query")));
 
-    let refusing = Authority::new();
-    let action = action_for(&backend, &refusing);
-    let hosts = vec![host(None, vec![(prefix("/"), rule("all", Vec::new(), action))])];
-    let (port, _) = serve(&mut proxy, ClientSettings::default(), hosts);
-    assert_eq!(get(port.address(), "/").status, 502);
+    let foreign = Authority::new();
+    for refused in [action_for(&backend, &foreign), to_silent] {
+        let hosts = vec![host(None, vec![(prefix("/"), rule("all", Vec::new(), refused))])];
+        let (port, _) = serve(&mut proxy, ClientSettings::default(), hosts);
+        assert_eq!(get(port.address(), "/").status, 502);
+    }
 }
 
 fn action_for(backend: &Script, authority: &Authority) -> Action {

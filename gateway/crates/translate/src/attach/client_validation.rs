@@ -76,6 +76,22 @@ const fn reason(problem: AuthorityProblem) -> ListenerReason {
     }
 }
 
+/// What to say of ports that have settings of their own and no HTTPS listener.
+pub(super) fn idle_ports(gateway: &Gateway, listeners: &[ListenerState<'_>]) -> Vec<String> {
+    let frontend = gateway.tls.as_ref().and_then(|tls| tls.frontend.as_ref());
+    let ports = frontend.map(|frontend| frontend.per_port.as_slice()).unwrap_or_default();
+    let is_idle = |port: u16| {
+        !listeners
+            .iter()
+            .any(|listener| listener.protocol == Some(Protocol::Https) && listener.spec.port == port)
+    };
+    let idle = ports.iter().enumerate().filter(|(_, own)| is_idle(own.port));
+    idle.map(|(place, own)| {
+        format!("spec.tls.frontend.perPort[{place}] has no effect: no HTTPS listener has port {}.", own.port)
+    })
+    .collect()
+}
+
 /// The fields of a Gateway that let clients in whose certificate is not valid.
 pub(crate) fn insecure_modes(gateway: &Gateway) -> Vec<String> {
     let Some(frontend) = gateway.tls.as_ref().and_then(|tls| tls.frontend.as_ref()) else {

@@ -66,6 +66,7 @@ pub(crate) fn gateways<'a>(
     let sets = listener_sets::join(&mut states, index, report);
     for state in &mut states {
         client_validation::resolve(state.gateway, &mut state.listeners, index, report);
+        state.warnings.extend(client_validation::idle_ports(state.gateway.spec, &state.listeners));
         conflicts::mark_overlaps(&mut state.listeners);
     }
     ports::settle(&mut states);
