@@ -10,7 +10,7 @@ import (
 // beyond are fields of ours that the upstream definitions do not have, each with the reason.
 var beyond = map[string]string{
 	"Gateway.gateway.networking.k8s.io spec.listeners[].tls.frontendValidation":     "its place in Gateway API 1.4 and before",
-	"ListenerSet.gateway.networking.k8s.io spec.listeners[].tls.frontendValidation": "listeners of both kinds are one type",
+	"ListenerSet.gateway.networking.k8s.io spec.listeners[].tls.frontendValidation": "its listeners are read as those of a Gateway",
 	"ClientTrafficPolicy.gateway.envoyproxy.io spec.headers.maxRequestHeaderLimit":  "newer than the release that is embedded",
 }
 
