@@ -101,6 +101,10 @@ impl Walk<'_> {
             host,
             request: &request,
         };
+        if scope.is_misdirected(host) {
+            course.near = candidates.around(None).near;
+            return Err(ProxyError::Misdirected);
+        }
         let Some(scope) = scope.at_host(host) else {
             course.near = candidates.around(None).near;
             return Err(ProxyError::NoListener);

@@ -1,8 +1,8 @@
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
-use ir::{Hostname, RuleEntry, VirtualHost};
+use ir::{Hostname, HttpRule, RuleEntry, VirtualHost};
 
-use super::RouteRules;
+use super::rules::PlacedMatch;
 
 /// Collects what the routes of one listener serve, then orders it. Routes are added from the oldest to the
 /// youngest, and their rules and matches in their order: where all else is equal, the first added wins.
@@ -10,10 +10,10 @@ use super::RouteRules;
 pub(super) struct Hosts<'r>(BTreeMap<Option<&'r Hostname>, Vec<RuleEntry>>);
 
 impl<'r> Hosts<'r> {
-    pub(super) fn add(&mut self, hosts: &'r [Option<Hostname>], rules: &RouteRules) {
+    pub(super) fn add(&mut self, hosts: &'r [Option<Hostname>], rules: &[(Vec<PlacedMatch>, Arc<HttpRule>)]) {
         for host in hosts {
             let entries = self.0.entry(host.as_ref()).or_default();
-            for (matches, rule) in &rules.rules {
+            for (matches, rule) in rules {
                 entries.extend(matches.iter().map(|(place, matches)| RuleEntry {
                     matches: matches.clone(),
                     place: *place,
