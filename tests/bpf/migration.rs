@@ -7,7 +7,7 @@ use aya::{
     maps::{HashMap, MapData},
 };
 use bpf::{Hook, Kernel, QuotaId};
-use e2e::netns::GATEWAY;
+use e2e::{netns::GATEWAY, pinned};
 use ebpf_common::names;
 
 use crate::site::{PATIENCE, PORT, Site, at, limits};
@@ -46,8 +46,7 @@ fn map<K: Pod, V: Pod>(site: &Site, name: &str, key: K, value: V) -> HashMap<Map
     let pin = site.pins().join("v2").join(name);
     fs::remove_file(&pin).expect("the one of our own is there");
     map.pin(&pin).expect("a BPF file system");
-    let map = MapData::from_pin(&pin).and_then(aya::maps::Map::from_map_data).expect("it is pinned");
-    map.try_into().expect("rows of that size")
+    pinned::rows(&pin)
 }
 
 /// Maps as version 2 had them, made by hand: rows of 16 bytes.
@@ -99,9 +98,7 @@ fn quota_number(site: &Site, netns: u64) -> u64 {
 
 /// The only value of `SLOTS`.
 fn row_of_slots(site: &Site, version: &str) -> Quota2 {
-    let pin = site.pins().join(version).join(names::SLOTS);
-    let map = MapData::from_pin(pin).and_then(aya::maps::Map::from_map_data).expect("it is pinned");
-    let slots: HashMap<MapData, u32, Quota2> = map.try_into().expect("rows of two words");
+    let slots = pinned::rows::<u32, Quota2>(&site.pins().join(version).join(names::SLOTS));
     slots.iter().next().expect("a row").expect("it can be read").1
 }
 

@@ -16,7 +16,7 @@ use bpf::{Hook, Interfaces, Kernel, Limit, Limits, Options, Policy, QuotaId};
 use e2e::{
     dial,
     netns::{GATEWAY, GATEWAY6, Wire},
-    wait,
+    pinned, wait,
 };
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
@@ -66,7 +66,7 @@ impl Site {
 
     /// The directory of this version's pins.
     pub fn directory(&self) -> PathBuf {
-        self.pins().join(format!("v{}", ebpf_common::ABI_VERSION))
+        pinned::directory(self.pins())
     }
 
     /// Names of all pins.

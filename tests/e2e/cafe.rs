@@ -72,6 +72,23 @@ spec:
     )
 }
 
+/// A ConnectionPolicy on the whole Gateway.
+pub fn connection_policy(spec: &str) -> String {
+    format!(
+        "apiVersion: gateway.internal/v1alpha1
+kind: ConnectionPolicy
+metadata: {{name: who, namespace: default}}
+spec:
+  targetRefs: [{{group: gateway.networking.k8s.io, kind: Gateway, name: eg}}]
+{spec}"
+    )
+}
+
+/// A ClientTrafficPolicy with so many connections at most, on the whole Gateway.
+pub fn limited(most: usize) -> String {
+    policy(&format!("  connection: {{connectionLimit: {{value: {most}}}}}\n"))
+}
+
 /// A wire with an echo backend and a gateway on [`manifests`].
 #[derive(Debug)]
 pub struct Cafe {

@@ -22,7 +22,7 @@ use nix::sys::{
 };
 
 use crate::{
-    cafe::{Cafe, PORT, appliance, manifests, policy},
+    cafe::{Cafe, PORT, appliance, limited, manifests},
     syns::flood,
 };
 
@@ -37,10 +37,6 @@ const CLIENTS: usize = 8;
 const CONNECTIONS: usize = 20_000;
 /// Open all along, half of them over IPv6.
 const HELD: usize = 20;
-
-fn limited(value: usize) -> String {
-    policy(&format!("  connection: {{connectionLimit: {{value: {value}}}}}\n"))
-}
 
 fn two_listeners() -> String {
     let one = format!("  - {{name: http, port: {PORT}, protocol: HTTP}}\n");

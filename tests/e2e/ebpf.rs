@@ -6,13 +6,12 @@ use std::{
     process::{Command, Output},
 };
 
-use e2e::{gateway::binary, http::Connection, unit, wait};
+use e2e::{gateway::binary, http::Connection, pinned::SourceCounts, unit, wait};
 
-use crate::cafe::{Cafe, appliance, policy};
+use crate::cafe::{Cafe, PORT, appliance, connection_policy, limited};
 
 fn open() -> Option<Cafe> {
-    let limit = policy("  connection: {connectionLimit: {value: 1}}\n");
-    let files = [("appliance.yaml", appliance("{interfaces: [gw0]}")), ("limit.yaml", limit)];
+    let files = [("appliance.yaml", appliance("{interfaces: [gw0]}")), ("limit.yaml", limited(1))];
     Cafe::open(&files, &[])
 }
 
@@ -73,6 +72,33 @@ fn what_is_pinned_is_seen_with_a_gateway_and_without() {
     assert!(fine && text.contains("nothing is pinned"), "{text}");
     let (fine, text) = ebpf(&cafe, &["reset"]);
     assert!(fine && text.contains("nothing to change"), "{text}");
+}
+
+#[test]
+fn a_count_by_source_that_is_wrong_is_corrected_and_said() {
+    let spec = "  concurrentConnections: {perSource: {limit: 2}, perPrefix: {limit: 3}}\n";
+    let files = [("appliance.yaml", appliance("{interfaces: [gw0]}")), ("who.yaml", connection_policy(spec))];
+    let Some(cafe) = Cafe::open(&files, &[]) else { return };
+    let mut held = cafe.connect().expect("below the limit");
+    serve(&mut held);
+    let mut counts = SourceCounts::of(&cafe.place.runtime("bpf"), PORT);
+    let network = |text: &str, bits: u8| (text.parse().expect("an address"), bits);
+    let (source, prefix) = (network("198.51.100.1", 32), network("198.51.100.0", 24));
+    let right = [(prefix, 1), (source, 1)].into();
+    wait::until("it is counted", || (counts.open() == right).then_some(()));
+    counts.falsify(source, 2);
+    assert!(cafe.connect().is_err(), "refused by the kernel");
+    let (fine, text) = ebpf(&cafe, &["reset"]);
+    assert!(fine && text == "198.51.100.1: 2 -> 1\n", "{text}");
+    counts.falsify(prefix, 3);
+    assert!(cafe.connect().is_err(), "refused by the kernel");
+    let (fine, json) = ebpf(&cafe, &["reset", "--output", "json"]);
+    let changed = serde_json::json!({ "changed": [{ "what": "198.51.100.0/24", "from": 3, "to": 1 }] });
+    assert!(fine, "{json}");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&json).expect("JSON"), changed);
+    assert_eq!(counts.open(), right);
+    serve(&mut cafe.connect().expect("there is room again"));
+    serve(&mut held);
 }
 
 /// The gateway notices, says so, and goes on with what it counts itself.

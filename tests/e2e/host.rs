@@ -10,7 +10,7 @@ use e2e::{
     wait,
 };
 
-use crate::cafe::{Cafe, appliance, policy};
+use crate::cafe::{Cafe, appliance, limited};
 
 /// Port of the Gateway on an address of its own.
 const LATE_PORT: u16 = 8090;
@@ -39,10 +39,6 @@ spec:
   - backendRefs: [{{group: gateway.envoyproxy.io, kind: Backend, name: echo}}]
 "
     )
-}
-
-fn limited() -> String {
-    policy("  connection: {connectionLimit: {value: 1}}\n")
 }
 
 /// What enforces limits on an interface; `None`: it is not followed.
@@ -92,7 +88,7 @@ fn a_listener_is_bound_when_its_address_comes() {
 
 #[test]
 fn the_kernel_half_follows_interfaces_that_come_go_and_change_their_names() {
-    let Some(cafe) = Cafe::open(&[("appliance.yaml", appliance("{}")), ("limit.yaml", limited())], &[])
+    let Some(cafe) = Cafe::open(&[("appliance.yaml", appliance("{}")), ("limit.yaml", limited(1))], &[])
     else {
         return;
     };
@@ -120,7 +116,7 @@ fn the_kernel_half_follows_interfaces_that_come_go_and_change_their_names() {
 #[test]
 fn a_limit_holds_on_an_interface_that_is_made_again() {
     let Some(cafe) =
-        Cafe::open(&[("appliance.yaml", appliance("{interfaces: [gw0]}")), ("limit.yaml", limited())], &[])
+        Cafe::open(&[("appliance.yaml", appliance("{interfaces: [gw0]}")), ("limit.yaml", limited(1))], &[])
     else {
         return;
     };
@@ -140,7 +136,7 @@ fn a_limit_holds_on_an_interface_that_is_made_again() {
 /// As with a bond: the interface becomes a port of another one, which has the address from then on.
 #[test]
 fn a_limit_holds_when_the_address_moves_to_an_interface_above() {
-    let Some(cafe) = Cafe::open(&[("appliance.yaml", appliance("{}")), ("limit.yaml", limited())], &[])
+    let Some(cafe) = Cafe::open(&[("appliance.yaml", appliance("{}")), ("limit.yaml", limited(1))], &[])
     else {
         return;
     };

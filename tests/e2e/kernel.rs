@@ -11,11 +11,7 @@ use e2e::{
 };
 use nix::sys::signal::Signal;
 
-use crate::cafe::{Cafe, PORT, appliance, manifests, policy};
-
-fn limited() -> String {
-    policy("  connection: {connectionLimit: {value: 1}}\n")
-}
+use crate::cafe::{Cafe, PORT, appliance, limited, manifests};
 
 /// What becomes of a second connection while the only one that is allowed is held.
 fn second(cafe: &Cafe) -> &'static str {
@@ -48,7 +44,7 @@ fn pins(place: &Place) -> Vec<String> {
 #[test]
 fn the_kernel_half_follows_the_appliance_and_ends_with_it() {
     let files =
-        [("appliance.yaml", appliance("{interfaces: [gw0], tiers: [TC]}")), ("limit.yaml", limited())];
+        [("appliance.yaml", appliance("{interfaces: [gw0], tiers: [TC]}")), ("limit.yaml", limited(1))];
     let Some(mut cafe) = Cafe::open(&files, &[]) else { return };
     let mut held = cafe.connect().expect("below the limit");
     assert_eq!(held.get("cafe.example.com", "/").expect("served").status, 200);
@@ -98,7 +94,7 @@ fn what_is_required_and_does_not_work_is_why_it_does_not_start() {
 /// loopback for a wildcard.
 #[test]
 fn interfaces_are_chosen_by_the_addresses_that_listeners_are_bound_to() {
-    let Some(cafe) = Cafe::open(&[("appliance.yaml", appliance("{}")), ("limit.yaml", limited())], &[])
+    let Some(cafe) = Cafe::open(&[("appliance.yaml", appliance("{}")), ("limit.yaml", limited(1))], &[])
     else {
         return;
     };

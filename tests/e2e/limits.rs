@@ -17,7 +17,7 @@ use e2e::{
 };
 use nix::sys::socket::{setsockopt, sockopt};
 
-use crate::cafe::{Cafe, PORT, appliance, policy};
+use crate::cafe::{Cafe, PORT, appliance, limited};
 
 const LIMIT: usize = 10;
 
@@ -31,7 +31,7 @@ const TC: Tier = Tier { name: "tc", kernel: "{mode: Require, interfaces: [gw0], 
 const ACCEPT: Tier = Tier { name: "accept", kernel: "{mode: Off}" };
 
 fn open(tier: &Tier) -> Option<Cafe> {
-    let limit = policy(&format!("  connection: {{connectionLimit: {{value: {LIMIT}}}}}\n"));
+    let limit = limited(LIMIT);
     Cafe::open(&[("appliance.yaml", appliance(tier.kernel)), ("limit.yaml", limit)], &[])
 }
 

@@ -17,7 +17,7 @@ use e2e::{
 };
 use serde_json::Value;
 
-use crate::cafe::{Cafe, PORT, appliance, policy};
+use crate::cafe::{Cafe, PORT, appliance, connection_policy, limited};
 
 struct Tier {
     name: &'static str,
@@ -36,26 +36,16 @@ const TIERS: [Tier; 3] = [
     Tier { name: "accept", kernel: "{mode: Off}", sees: "connected, then reset" },
 ];
 
-fn connection_policy() -> String {
-    "apiVersion: gateway.internal/v1alpha1
-kind: ConnectionPolicy
-metadata: {name: who, namespace: default}
-spec:
-  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: eg}]
-  clientCIDRs:
-    deny: [198.51.100.19/32, \"2001:db8:1::1/128\"]
-  concurrentConnections:
-    perSource: {limit: 1}
-"
-    .to_owned()
-}
+/// Who may not connect, and how often the others may.
+const WHO: &str = "  clientCIDRs: {deny: [198.51.100.19/32, \"2001:db8:1::1/128\"]}
+  concurrentConnections: {perSource: {limit: 1}}
+";
 
 fn open(tier: &Tier) -> Option<Cafe> {
-    let limit = policy("  connection: {connectionLimit: {value: 2}}\n");
     let files = [
         ("appliance.yaml", appliance(tier.kernel)),
-        ("limit.yaml", limit),
-        ("who.yaml", connection_policy()),
+        ("limit.yaml", limited(2)),
+        ("who.yaml", connection_policy(WHO)),
     ];
     Cafe::open(&files, &["--log-format", "json"])
 }

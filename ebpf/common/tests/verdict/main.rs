@@ -10,7 +10,7 @@ use ebpf_common::{
 use frame::{Addresses, Frame, SYN};
 use proptest::{collection::vec, prelude::*};
 
-#[path = "../../../../tests/bpf/frame.rs"]
+#[path = "../../../../tests/src/frame.rs"]
 #[expect(dead_code, reason = "shared with the tests of the programs, which use all of it")]
 mod frame;
 
