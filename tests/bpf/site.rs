@@ -229,14 +229,8 @@ impl Drop for Server {
 fn serve(mut stream: TcpStream) {
     let mut byte = [0];
     if matches!(stream.read(&mut byte), Ok(1)) && byte == *b"r" {
-        reset_on_close(&stream);
+        dial::reset_on_close(&stream);
         return;
     }
     let _ = io::copy(&mut stream, &mut io::sink());
-}
-
-/// From now on closing sends a reset.
-pub fn reset_on_close(stream: &TcpStream) {
-    let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
-    let _ = setsockopt(stream, sockopt::Linger, &linger);
 }
