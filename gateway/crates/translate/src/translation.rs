@@ -56,7 +56,7 @@ pub fn translate(set: &ManifestSet, facts: &HostFacts) -> Translation {
     let routes = routes(set, &gateways, &index, &mut report);
 
     let mut clients = ClientPolicies::new(&policies, &mut report);
-    let mut connections = ConnectionPolicies::new(&connection_policies, &mut report);
+    let mut connections = ConnectionPolicies::new(&connection_policies, appliance.kernel.mode, &mut report);
     let mut upstreams = Upstreams::new(&index);
     let rules: Vec<_> = routes.iter().map(|state| rules(state.route, &mut upstreams, &mut report)).collect();
     let mut governing = Governing {
