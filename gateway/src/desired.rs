@@ -5,7 +5,7 @@ mod memory;
 use std::path::{Path, PathBuf};
 
 use manifest::{Diagnostic, Loader, ManifestSet};
-use translate::{EffectiveLimit, HostFacts, Origins, Translation, translate};
+use translate::{EffectiveLimit, GatewayService, HostFacts, Origins, Translation, translate};
 
 use crate::{
     digest::{BEING_WRITTEN, Cache, Digests},
@@ -28,6 +28,8 @@ pub(crate) struct Desired {
     pub(crate) limits: Vec<EffectiveLimit>,
     /// Who has set the rest that a connection meets.
     pub(crate) origins: Origins,
+    /// What each Gateway that is served is to those around it.
+    pub(crate) services: Vec<GatewayService>,
     /// What is wrong with the files.
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
@@ -82,9 +84,10 @@ impl Source {
             half
         });
         self.files = Some(files.clone());
-        let facts = HostFacts { addresses: host::addresses() };
-        let Translated { config, statuses, limits, origins, diagnostics } = translated(&set, &facts);
-        Desired { files, config, statuses, limits, origins, diagnostics }
+        let facts = HostFacts { addresses: host::addresses(), authorities: host::authorities() };
+        let Translated { config, statuses, limits, origins, services, diagnostics } =
+            translated(&set, &facts);
+        Desired { files, config, statuses, limits, origins, services, diagnostics }
     }
 }
 
@@ -99,6 +102,8 @@ pub(crate) struct Translated {
     pub(crate) limits: Vec<EffectiveLimit>,
     /// Who has set the rest that a connection meets.
     pub(crate) origins: Origins,
+    /// What each Gateway that is served is to those around it.
+    pub(crate) services: Vec<GatewayService>,
     /// What is wrong with the files, those of the loader included.
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
@@ -106,16 +111,20 @@ pub(crate) struct Translated {
 /// Loads and translates without a memory, for `gateway check`. The manifests may be another host's, so that
 /// every address counts as present.
 pub(crate) fn check(paths: &[PathBuf]) -> Translated {
-    translated(&Loader::of_paths(paths.iter().cloned()).load(), &HostFacts { addresses: None })
+    translated(
+        &Loader::of_paths(paths.iter().cloned()).load(),
+        &HostFacts { addresses: None, authorities: host::authorities() },
+    )
 }
 
 fn translated(set: &ManifestSet, facts: &HostFacts) -> Translated {
-    let Translation { gateway, statuses, limits, origins, diagnostics } = translate(set, facts);
+    let Translation { gateway, statuses, limits, origins, services, diagnostics } = translate(set, facts);
     Translated {
         config: gateway,
         statuses: statuses.into_iter().map(ObjectStatus::from).collect(),
         limits,
         origins,
+        services,
         diagnostics,
     }
 }

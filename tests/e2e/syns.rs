@@ -6,12 +6,15 @@ use std::{
 };
 
 use e2e::{
-    frame::{Addresses, Frame, LINK},
+    frame::{Addresses, Frame},
     netns::{GATEWAY, GATEWAY6},
 };
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, SockaddrIn6, sendto, socket,
 };
+
+/// Bytes of a frame before its packet.
+const LINK: usize = 14;
 
 /// Hosts that nobody is, on the client's side.
 const NOBODY: [u8; 4] = [198, 51, 100, 200];

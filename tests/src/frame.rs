@@ -3,9 +3,6 @@
 /// Receiver's and sender's station. TC's test run takes frames for the loopback's own that have zeros there.
 pub const STATIONS: [u8; 12] = [0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 2];
 
-/// Bytes before the packet, in a frame without tags.
-pub const LINK: usize = 14;
-
 /// SYN.
 pub const SYN: u8 = 0x02;
 /// ACK.

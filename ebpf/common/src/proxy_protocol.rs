@@ -2,9 +2,10 @@
 //!
 //! [`Parser`] is an automaton without allocation, loop over input or panic, which the host feeds what it has read. It ends
 //! with the header's last byte, so that the byte after it belongs to the protocol inside; and it says at the first byte
-//! that differs that a connection does not begin with a header at all. The kernel half steps its [`Line`] from `bpf_loop`
-//! for version 1, and reads version 2 at once ([`read_binary`](crate::read_binary)); tests and a fuzz target hold that
-//! against the automaton.
+//! that differs that a connection does not begin with a header at all. The kernel half has the whole
+//! segment at hand: it reads version 2 at once ([`read_binary`](crate::read_binary)) and version 1 number by number
+//! ([`WholeLine`]), and steps the [`Line`] from `bpf_loop` for what is not as senders write it; tests and a fuzz target hold
+//! all that against the automaton.
 //!
 //! Source: haproxy's `doc/proxy-protocol.txt`, revision of 2023 (version 1 §2.1, version 2 §2.2), read strictly:
 //! what two readers could take differently is malformed.
@@ -18,11 +19,13 @@ mod header;
 mod tlv;
 mod v1;
 mod v2;
+mod whole;
 
 pub use endpoint::{Addresses, Endpoint};
 pub use header::{Header, Malformed};
 pub use v1::Line;
 use v2::Binary;
+pub use whole::{Progress, WholeLine};
 
 /// What every version 1 header begins with, and no request of HTTP or record of TLS.
 pub const V1_SIGNATURE: [u8; 6] = *b"PROXY ";

@@ -1,4 +1,4 @@
-use crate::{Limit, ListenerKey, Opening, Packet, QuotaKey, Sources};
+use crate::{Limit, ListenerKey, Opening, Packet, QuotaKey, Sources, segment};
 
 /// What becomes of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,8 +156,9 @@ pub trait Headers {
     /// A connection begins to a socket that reads headers: its first byte is the one behind this SYN.
     fn expect(&self, syn: &Opening);
 
-    /// True: the segment brings the first byte of a connection that was expected.
-    fn is_first(&self, segment: &Opening) -> bool;
+    /// True: the segment, to a socket with this row, brings the first byte of a connection that was expected. Both are kept
+    /// for who reads it.
+    fn begins(&self, segment: &Opening, limit: &Limit) -> bool;
 }
 
 /// None is read.
@@ -168,7 +169,7 @@ impl Headers for () {
 
     fn expect(&self, _: &Opening) {}
 
-    fn is_first(&self, _: &Opening) -> bool {
+    fn begins(&self, _: &Opening, _: &Limit) -> bool {
         false
     }
 }
@@ -186,6 +187,14 @@ impl Handshakes for () {
     fn is_open(&self, _: &Opening) -> bool {
         false
     }
+}
+
+/// True: [`judge`] passes this frame, as it does most of a host, and counts nothing. Asked first, because it costs a tenth:
+/// no tags, options or extension headers, and either no TCP or a segment that asks for nothing. `later`: is asked whether
+/// one that a handshake may end with is wanted.
+#[inline(always)]
+pub fn is_unrelated<P: Packet>(packet: &P, later: impl FnOnce() -> bool) -> bool {
+    segment::asks_nothing(packet, later).is_some()
 }
 
 /// Judges a frame that comes in by an interface of the namespace `netns`: a SYN to a listening socket whose policy or
@@ -225,7 +234,7 @@ pub fn judge<P: Packet, L: Listeners>(
     if headers.are_read() && limit.reads_headers() {
         if !opening.is_last() {
             headers.expect(&opening);
-        } else if opening.payload > 0 && headers.is_first(&opening) {
+        } else if opening.payload > 0 && headers.begins(&opening, limit) {
             return Verdict::ReadHeader;
         }
     }

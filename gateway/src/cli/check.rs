@@ -55,7 +55,7 @@ impl Check {
             }
         }
         let checked = desired::check(&self.paths);
-        let Translated { config: _, statuses, diagnostics, limits: _, origins: _ } = &checked;
+        let Translated { config: _, statuses, diagnostics, limits: _, origins: _, services: _ } = &checked;
         let complaints: Vec<(&ObjectStatus, Vec<Complaint>)> = statuses
             .iter()
             .map(|status| (status, unsaid(status, diagnostics)))

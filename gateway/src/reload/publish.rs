@@ -84,13 +84,16 @@ impl Appliance {
     /// Writes statuses, and keeps what the next process must know.
     pub(super) fn tell(&mut self, coming: Coming) {
         let Coming {
-            desired: Desired { files, config: _, mut statuses, limits, origins, diagnostics },
+            desired: Desired { files, config: _, mut statuses, limits, origins, services, diagnostics },
             config,
             ..
         } = coming;
         outcome::lay_over(&mut statuses, &config, &self.unbound);
         if let Err(error) = self.store.publish(&mut statuses) {
             tracing::error!(%error, "cannot write status files");
+        }
+        if let Err(error) = self.services.publish(&services, &config, &self.unbound) {
+            tracing::error!(%error, "cannot write service files");
         }
         let state = State {
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -70,8 +70,7 @@ impl Kernel {
         let rooms = [
             (names::SOURCES, options.sources),
             (names::BUCKETS, options.sources.map(half)),
-            (names::AWAITED, options.headers),
-            (names::SAID, options.headers),
+            (names::BEGINNINGS, options.headers),
         ];
         for (name, room) in rooms {
             let room = room.map_or(1, NonZeroU32::get);

@@ -2,7 +2,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use aya::Pod;
 use ebpf_common::{
-    Count, Desk, FlowKey, Limit, ListenerKey, NetworkKey, QuotaKey, Refused, Said, SourceCount, SourceKey,
+    Beginning, Count, Desk, FlowKey, Limit, ListenerKey, NetworkKey, QuotaKey, Refused, SourceCount,
+    SourceKey,
 };
 
 use crate::policy::mapped;
@@ -46,8 +47,8 @@ row!(
     Flow(FlowKey)
 );
 row!(
-    /// What its first segment says.
-    SaidRow(Said)
+    /// What its first segment says, once that has come.
+    BeginningRow(Beginning)
 );
 row!(
     /// A source or network.

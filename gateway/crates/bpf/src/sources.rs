@@ -11,7 +11,7 @@ use crate::{
     limits::QuotaId,
     pins::Pins,
     policy::mapped,
-    row::{Flow, SaidRow, Source, SourceRow},
+    row::{BeginningRow, Flow, Source, SourceRow},
     rows::{failed, gone, owner, pinned},
 };
 
@@ -22,7 +22,7 @@ pub struct Sources(Arc<Maps>);
 
 struct Maps {
     netns: u64,
-    said: Mutex<HashMap<MapData, Flow, SaidRow>>,
+    beginnings: Mutex<HashMap<MapData, Flow, BeginningRow>>,
     counts: Mutex<HashMap<MapData, Source, SourceRow>>,
 }
 
@@ -52,10 +52,10 @@ pub enum Header {
 impl Sources {
     /// Opens the pinned maps.
     pub(crate) fn open(pins: &Pins, netns: u64) -> Result<Self, Error> {
-        let said = pinned(pins, names::SAID)?;
+        let beginnings = pinned(pins, names::BEGINNINGS)?;
         let mut counts: HashMap<_, Source, SourceRow> = pinned(pins, names::SOURCES)?;
         forget_full(&mut counts)?;
-        Ok(Self(Arc::new(Maps { netns, said: Mutex::new(said), counts: Mutex::new(counts) })))
+        Ok(Self(Arc::new(Maps { netns, beginnings: Mutex::new(beginnings), counts: Mutex::new(counts) })))
     }
 
     /// What the connection of these ends began with; it is forgotten with that. `None`: the programs have not seen its
@@ -63,11 +63,12 @@ impl Sources {
     pub fn header(&self, peer: SocketAddr, local: SocketAddr) -> Option<Header> {
         let end = |address: SocketAddr| (mapped(address.ip()), address.port());
         let flow = Flow(ebpf_common::FlowKey::new(end(peer), end(local)));
-        let mut rows = self.0.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let SaidRow(said) = rows.get(&flow, 0).ok()?;
+        let mut rows = self.0.beginnings.lock().unwrap_or_else(PoisonError::into_inner);
+        let BeginningRow(beginning) = rows.get(&flow, 0).ok()?;
         // It is said once: the next connection of the same ends may come where nobody reads.
         let _ = rows.remove(&flow);
         drop(rows);
+        let said = beginning.said()?;
         let length = said.length();
         Some(match said.ends() {
             Some((source, destination)) => {
