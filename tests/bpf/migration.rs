@@ -70,13 +70,26 @@ fn rows_of_version_2_are_read() {
     key[3] = u64::from_ne_bytes(port);
     let limits2 = map::<Listener2, Limit2>(&site, names::LIMITS, key, [quota, 3]);
     let mut counts2 = map::<Quota2, Count2>(&site, names::COUNTS, [netns, quota], [2, 4711]);
+    let elsewhere = [netns ^ 1, quota];
+    counts2.insert(elsewhere, [5, 4711], 0).expect("there is room");
 
     let mut kernel = site.start(&[Hook::Tc]).expect("the kernel half works here");
     let _server = site.listen(GATEWAY);
-    assert_eq!(kernel.counters().open_of(QuotaId::of(GATEWAY)), Some(2));
+    assert_eq!(kernel.counters().open_of(QuotaId::of(GATEWAY)), Some(2), "not those of another namespace");
     assert_eq!(limits2.keys().count(), 0, "its program finds no listener any more");
     let _held = connect(&site).expect("there is room for a third");
     assert_eq!(connect(&site).expect_err("the limit is reached"), ErrorKind::ConnectionRefused);
+    // As the gateway does once it serves: from then on the limit follows what is carried.
+    kernel.loosen(&limits(&[GATEWAY], Some(3))).expect("rows are written");
+    assert_eq!(connect(&site).expect_err("it is reached still"), ErrorKind::ConnectionRefused);
+    counts2.insert([netns, quota], [1, 4711], 0).expect("a map of our own");
+    kernel.carry().expect("maps of our own");
+    let _one_more = connect(&site).expect("one of before has ended");
+    assert_eq!(connect(&site).expect_err("the limit is reached"), ErrorKind::ConnectionRefused);
+    counts2.insert([netns, quota], [0, 4711], 0).expect("a map of our own");
+    kernel.carry().expect("maps of our own");
+    assert!(kernel.carries(), "the other namespace's connections are open still");
+    counts2.insert(elsewhere, [0, 4711], 0).expect("a map of our own");
     counts2.insert([netns, quota], [(-1i64).cast_unsigned(), 4711], 0).expect("a map of our own");
     kernel.carry().expect("maps of our own");
     assert!(!kernel.carries(), "less than none is none");
