@@ -135,6 +135,15 @@ impl Cafe {
         self.wire.client.run(|| Connection::open((GATEWAY6, PORT)))
     }
 
+    /// What enforces limits on an interface: `xdp`, `tc` or `accept`; `None`: it is not followed.
+    pub fn tier(&self, interface: &str) -> Option<&'static str> {
+        let interface = format!("interface=\"{interface}\"");
+        let is = |tier: &&str| {
+            self.metric("gateway_kernel_tier", &[&interface, &format!("tier=\"{tier}\"")]) == 1.0
+        };
+        ["xdp", "tc", "accept"].into_iter().find(is)
+    }
+
     /// A counter's sum over all series whose line starts with `name{` and contains each of `labels`.
     pub fn metric(&self, name: &str, labels: &[&str]) -> f64 {
         let page = self.wire.gateway.run(|| e2e::gateway::admin("/metrics")).unwrap_or_default();

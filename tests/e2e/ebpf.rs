@@ -27,10 +27,6 @@ fn said(output: Output) -> (bool, String) {
     (output.status.success(), String::from_utf8_lossy(&text).into_owned())
 }
 
-fn tier(cafe: &Cafe, name: &str) -> bool {
-    cafe.metric("gateway_kernel_tier", &["interface=\"gw0\"", &format!("tier=\"{name}\"")]) == 1.0
-}
-
 fn serve(held: &mut Connection) {
     assert_eq!(held.get("cafe.example.com", "/").expect("served").status, 200);
 }
@@ -62,7 +58,7 @@ fn what_is_pinned_is_seen_with_a_gateway_and_without() {
     assert!(fine && text.contains("nothing to change"), "{text}");
     let (fine, text) = ebpf(&cafe, &["detach"]);
     assert!(!fine && text.contains(&format!("process {pid}")) && text.contains("--force"), "{text}");
-    assert!(tier(&cafe, "xdp"), "nothing has happened");
+    assert!(cafe.tier("gw0") == Some("xdp"), "nothing has happened");
     cafe.gateway.kill();
     let (fine, text) = ebpf(&cafe, &["status"]);
     assert!(fine && text.contains("kept by nobody") && text.contains("XDP on gw0"), "{text}");
@@ -111,7 +107,7 @@ fn a_kernel_half_that_is_ended_by_force_leaves_the_limit_to_user_space() {
     let (fine, text) = ebpf(&cafe, &["detach", "--force"]);
     assert!(fine && text.contains("has been told"), "{text}");
     wait::until("it is noticed", || cafe.gateway.log().contains("its pins were removed").then_some(()));
-    wait::until("the tier is gone", || (!tier(&cafe, "xdp")).then_some(()));
+    wait::until("the tier is gone", || (cafe.tier("gw0") != Some("xdp")).then_some(()));
     serve(&mut held);
     let refused = cafe.connect().and_then(|mut second| second.get("cafe.example.com", "/"));
     assert!(refused.is_err(), "one is open");
@@ -137,5 +133,5 @@ fn who_may_not_look_is_told_what_it_takes() {
         let (fine, text) = said(cafe.wire.gateway.run(|| command.output()).expect("it can be started"));
         assert!(!fine && text.contains("it takes root"), "{words:?}: {text}");
     }
-    assert!(tier(&cafe, "xdp"), "nothing has happened");
+    assert!(cafe.tier("gw0") == Some("xdp"), "nothing has happened");
 }
