@@ -3,6 +3,7 @@
 mod admin;
 mod cli;
 mod clock;
+mod convert;
 mod desired;
 mod digest;
 mod executable;

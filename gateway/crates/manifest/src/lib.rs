@@ -18,6 +18,7 @@ mod modelled;
 mod nearest;
 mod node;
 mod object;
+pub mod raw;
 mod set;
 mod shape;
 mod state;
