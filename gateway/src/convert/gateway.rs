@@ -85,20 +85,20 @@ impl<'a> Certificates<'a> {
         let mut listeners = vec![with(json!({ "name": "http", "protocol": "HTTP", "port": HTTP }), &routes)];
         let mut foreign = BTreeSet::new();
         for (host, Certificate { namespace: of, secret, spot }) in &self.0 {
-            let Some(secret) = secret else {
-                let name = if host.is_empty() { "every host" } else { host };
-                remarks.differs(
-                    spot,
-                    format!(
-                        "no Secret is named for {name}: the Gateway needs a listener with its certificate"
-                    ),
+            let by_convention = format!("{}-tls", name(host).trim_start_matches("https-"));
+            if secret.is_none() {
+                let host = if host.is_empty() { "every host" } else { host };
+                let message = format!(
+                    "no Secret is named: put the certificate of {host} into {namespace}/{by_convention}"
                 );
-                continue;
-            };
+                remarks.differs(spot, message);
+            }
+            let of = if secret.is_some() { of.as_str() } else { namespace };
+            let secret = secret.as_deref().unwrap_or(&by_convention);
             let mut certificate = json!({ "name": secret });
             if of != namespace {
                 certificate["namespace"] = json!(of);
-                foreign.insert((of, secret));
+                foreign.insert((of.to_owned(), secret.to_owned()));
             }
             let mut listener = json!({ "name": name(host), "protocol": "HTTPS", "port": HTTPS });
             if !host.is_empty() {
@@ -120,7 +120,7 @@ impl<'a> Certificates<'a> {
             "metadata": { "name": target.gateway, "namespace": namespace },
             "spec": { "gatewayClassName": target.class, "listeners": listeners },
         });
-        let grants = foreign.into_iter().map(|(of, secret)| grant(of, secret, namespace));
+        let grants = foreign.into_iter().map(|(of, secret)| grant(&of, &secret, namespace));
         std::iter::once(gateway).chain(grants).collect()
     }
 }

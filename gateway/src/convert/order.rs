@@ -63,6 +63,17 @@ fn put_before(first: &mut Rule<'_>, second: &mut Rule<'_>, remarks: &mut Remarks
     true
 }
 
+/// True if the rules of one route may stand in another order than the one in which they must be tried: Gateway API's own
+/// order decides between all that may match the same request.
+pub(super) fn is_free(rules: &[Rule<'_>]) -> bool {
+    rules.iter().enumerate().all(|(place, rule)| {
+        rules[place + 1..].iter().all(|other| {
+            let (one, two) = (&rule.matched, &other.matched);
+            one.precedence() != two.precedence() || rule.then == other.then || !overlap(one, two)
+        })
+    })
+}
+
 /// Of equals, the one that stands first in its route wins; among routes the name decides, which is no order.
 fn stands_before(first: &Rule<'_>, second: &Rule<'_>) -> bool {
     let (one, other) = (first.matched.precedence(), second.matched.precedence());

@@ -23,7 +23,8 @@ pub(super) fn lay_beside<'a>(
 ) {
     for location in canary {
         let same = |other: &Location<'_>| {
-            (&other.host, &other.path, other.kind) == (&location.host, &location.path, location.kind)
+            let place = (&other.host, &other.path, other.kind);
+            place == (&location.host, &location.path, location.kind) && other.rule.matched.headers.is_empty()
         };
         let Some(place) = main.iter().position(same) else {
             remarks.lost(

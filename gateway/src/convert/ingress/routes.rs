@@ -52,7 +52,7 @@ pub(in super::super) fn routes<'a>(
     let ingresses: Vec<Ingress<'a>> = all
         .map(|object| {
             let settings = Settings::of(object, remarks);
-            let secure = secure_hosts(object, certificates, remarks);
+            let secure = secure_hosts(object, &settings, certificates, remarks);
             Ingress { object, settings, secure }
         })
         .collect();
@@ -85,6 +85,7 @@ pub(in super::super) fn routes<'a>(
 /// Hosts with TLS, which are noted with their certificates.
 fn secure_hosts<'a>(
     object: &'a Object<'a>,
+    settings: &Settings<'a>,
     certificates: &mut Certificates<'a>,
     remarks: &mut Remarks,
 ) -> BTreeSet<String> {
@@ -102,6 +103,19 @@ fn secure_hosts<'a>(
             secure.insert(String::new());
         }
         secure.extend(hosts);
+    }
+    // Where TLS ends before nginx, or with its own certificate.
+    if let (_, Some(_)) = settings.to_https {
+        let rules =
+            Spot::root(object).field("spec").iter().flat_map(|spec| spec.list("rules")).collect::<Vec<_>>();
+        for rule in rules {
+            let host = rule.text_of("host").map(str::to_ascii_lowercase).unwrap_or_default();
+            if !secure.contains(&host) && !is_covered(&host, &secure) {
+                let hosts = if host.is_empty() { Vec::new() } else { vec![host.clone()] };
+                certificates.add(&hosts, None, &rule, remarks);
+                secure.insert(host);
+            }
+        }
     }
     secure
 }
@@ -137,6 +151,14 @@ fn locations<'a>(
     let mut hosts = BTreeSet::new();
     for rule in spec.list("rules") {
         let host = rule.text_of("host").map(str::to_ascii_lowercase);
+        if let Some(wildcard) =
+            rule.field("host").filter(|_| host.as_ref().is_some_and(|host| host.starts_with('*')))
+        {
+            remarks.differs(
+                &wildcard,
+                "the star of an Ingress stands for one label, that of an HTTPRoute for several",
+            );
+        }
         let reading = match ingress.settings.reading {
             Reading::Plain if expressions.contains(&host) => Reading::Expression { ignore_case: true },
             reading => reading,
@@ -270,8 +292,8 @@ fn routes_of_host<'a>(
     let root = Spot::root(object);
     let name = if several { name_for(&object.id.name, host) } else { object.id.name.to_string() };
     let namespace = object.id.namespace.to_string();
-    let hostnames: Vec<String> =
-        host.into_iter().chain(settings.aliases.iter().copied()).map(str::to_owned).collect();
+    let aliases = settings.aliases.iter().copied().filter(|_| host.is_some());
+    let hostnames: Vec<String> = host.into_iter().chain(aliases).map(str::to_owned).collect();
     let redirecting = |redirect: Redirect, path: PathTest| Rule {
         matched: Match { path, ..Match::default() },
         then: Then { effects: Effects { redirect: Some(redirect), ..Effects::default() }, ..Then::default() },

@@ -200,7 +200,7 @@ fn keep_order(routers: &mut [Router<'_>], remarks: &mut Remarks) {
 
 /// Routes: for each object, one for all hosts that have the same rules.
 fn grouped(routers: Vec<Router<'_>>) -> Vec<Route<'_>> {
-    let mut by_host: BTreeMap<(usize, Listeners, Option<String>), Vec<Rule<'_>>> = BTreeMap::new();
+    let mut by_host: BTreeMap<(usize, Listeners, Option<String>), Vec<(usize, Rule<'_>)>> = BTreeMap::new();
     let mut objects: Vec<&Object<'_>> = Vec::new();
     let mut ordered: Vec<&Router<'_>> = routers.iter().collect();
     ordered.sort_by_key(|router| router.place);
@@ -212,10 +212,11 @@ fn grouped(routers: Vec<Router<'_>>) -> Vec<Route<'_>> {
     let number = |router: &Router<'_>| objects.iter().position(|object| std::ptr::eq(*object, router.object));
     for router in &routers {
         let key = (number(router).unwrap_or_default(), router.listeners, router.host.clone());
-        by_host.entry(key).or_default().push(router.rule.clone());
+        by_host.entry(key).or_default().push((router.place, router.rule.clone()));
     }
     let mut routes: Vec<(usize, Route<'_>)> = Vec::new();
-    for ((number, listeners, host), rules) in by_host {
+    for ((number, listeners, host), placed) in by_host {
+        let rules = arranged(placed);
         let same = routes.iter_mut().find(|(of, route)| {
             *of == number
                 && route.listeners == listeners
@@ -233,6 +234,17 @@ fn grouped(routers: Vec<Router<'_>>) -> Vec<Route<'_>> {
         }
     }
     named(routes)
+}
+
+/// As they stand in the object where that makes no difference, else in the order in which they are tried.
+fn arranged(placed: Vec<(usize, Rule<'_>)>) -> Vec<Rule<'_>> {
+    let as_tried: Vec<Rule<'_>> = placed.iter().map(|(_, rule)| rule.clone()).collect();
+    if !order::is_free(&as_tried) {
+        return as_tried;
+    }
+    let mut placed = placed;
+    placed.sort_by_key(|(place, _)| *place);
+    placed.into_iter().map(|(_, rule)| rule).collect()
 }
 
 fn are_same(one: &[Rule<'_>], other: &[Rule<'_>]) -> bool {
