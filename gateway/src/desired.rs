@@ -2,14 +2,18 @@
 
 mod memory;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use manifest::{Diagnostic, Loader, ManifestSet};
+use manifest::{Diagnostic, Loader, ManifestSet, Spent};
 use translate::{EffectiveLimit, HostFacts, Origins, Translation, translate};
 
 use crate::{
     digest::{BEING_WRITTEN, Cache, Digests},
     host,
+    phases::{Phases, timed},
     status_store::ObjectStatus,
     watch::Watch,
 };
@@ -30,6 +34,8 @@ pub(crate) struct Desired {
     pub(crate) origins: Origins,
     /// What is wrong with the files.
     pub(crate) diagnostics: Vec<Diagnostic>,
+    /// What that took.
+    pub(crate) phases: Phases,
 }
 
 /// A directory of manifests, and what is remembered of it between reloads and over restarts.
@@ -52,17 +58,17 @@ impl Source {
 
     /// `None`: the files are what they were at the last call.
     pub(crate) fn read(&mut self, watch: &mut Watch) -> Option<Desired> {
-        let files = self.digests.digests(&self.root, watch.busy());
+        let (files, digested) = timed(|| self.digests.digests(&self.root, watch.busy()));
         if self.files.as_ref() == Some(&files) {
             return None;
         }
-        Some(self.load(files, watch))
+        Some(self.load(files, digested, watch))
     }
 
     /// The same again, for what was not the files' fault.
     pub(crate) fn again(&mut self, watch: &mut Watch) -> Desired {
-        let files = self.digests.digests(&self.root, watch.busy());
-        self.load(files, watch)
+        let (files, digested) = timed(|| self.digests.digests(&self.root, watch.busy()));
+        self.load(files, digested, watch)
     }
 
     /// Keeps what the next process must know; after everybody has been served.
@@ -70,7 +76,7 @@ impl Source {
         self.memory.keep(self.loader.state());
     }
 
-    fn load(&mut self, mut files: Digests, watch: &mut Watch) -> Desired {
+    fn load(&mut self, mut files: Digests, digested: Duration, watch: &mut Watch) -> Desired {
         let set = self.loader.load_unless(&mut |paths| {
             let half = watch.half_written(paths);
             for (path, _) in paths.iter().zip(&half).filter(|(_, half)| **half) {
@@ -83,8 +89,11 @@ impl Source {
         });
         self.files = Some(files.clone());
         let facts = HostFacts { addresses: host::addresses() };
-        let Translated { config, statuses, limits, origins, diagnostics } = translated(&set, &facts);
-        Desired { files, config, statuses, limits, origins, diagnostics }
+        let (translated, translate) = timed(|| translated(&set, &facts));
+        let Translated { config, statuses, limits, origins, diagnostics } = translated;
+        let Spent { read, parse } = self.loader.spent();
+        let phases = Phases { read: read + digested, parse, translate, ..Phases::default() };
+        Desired { files, config, statuses, limits, origins, diagnostics, phases }
     }
 }
 
@@ -105,8 +114,12 @@ pub(crate) struct Translated {
 
 /// Loads and translates without a memory, for `gateway check`. The manifests may be another host's, so that
 /// every address counts as present.
-pub(crate) fn check(paths: &[PathBuf]) -> Translated {
-    translated(&Loader::of_paths(paths.iter().cloned()).load(), &HostFacts { addresses: None })
+pub(crate) fn check(paths: &[PathBuf]) -> (Translated, Phases) {
+    let mut loader = Loader::of_paths(paths.iter().cloned());
+    let set = loader.load();
+    let (translated, translate) = timed(|| translated(&set, &HostFacts { addresses: None }));
+    let Spent { read, parse } = loader.spent();
+    (translated, Phases { read, parse, translate, ..Phases::default() })
 }
 
 fn translated(set: &ManifestSet, facts: &HostFacts) -> Translated {

@@ -14,6 +14,7 @@ mod kernel;
 mod lock;
 mod log;
 mod outcome;
+mod phases;
 mod privileges;
 mod published;
 mod refused;

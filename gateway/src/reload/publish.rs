@@ -9,6 +9,7 @@ use crate::{
     clock,
     desired::Desired,
     outcome::{self, Unbound},
+    phases::{Phases, timed},
     published::{DiagnosticLine, LimitLine, ListenerLine, Published, State},
     status_store::ObjectStatus,
 };
@@ -31,9 +32,12 @@ impl Coming {
 impl Appliance {
     /// Builds, binds, publishes and only then tells of it.
     pub(super) fn put_in_force(&mut self, desired: Desired) {
-        let mut coming = self.prepare(desired);
-        self.publish(&mut coming);
-        self.tell(coming);
+        let phases = desired.phases;
+        let (mut coming, build) = timed(|| self.prepare(desired));
+        let ((), publish) = timed(|| self.publish(&mut coming));
+        let ((), tell) = timed(|| self.tell(coming));
+        let phases = Phases { build, publish, tell, ..phases };
+        self.metrics.took(&phases.named());
         self.kept.keep(self.proxy.listening());
     }
 
@@ -84,7 +88,7 @@ impl Appliance {
     /// Writes statuses, and keeps what the next process must know.
     pub(super) fn tell(&mut self, coming: Coming) {
         let Coming {
-            desired: Desired { files, config: _, mut statuses, limits, origins, diagnostics },
+            desired: Desired { files, config: _, mut statuses, limits, origins, diagnostics, phases: _ },
             config,
             ..
         } = coming;

@@ -30,7 +30,7 @@ mod yaml;
 pub use diagnostic::{Diagnostic, Origin, Position, Severity};
 pub use excerpt::excerpt;
 pub use fields::{Field, KindFields, UnservedKind, fields, unserved_kinds};
-pub use loader::Loader;
+pub use loader::{Loader, Spent};
 pub use modelled::schema;
 pub use nearest::did_you_mean;
 pub use object::{Meta, Object, ObjectId, Positions, SpecState, Timestamp};
