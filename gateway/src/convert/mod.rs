@@ -12,6 +12,8 @@ mod ingress;
 mod matches;
 mod object;
 mod order;
+#[cfg(test)]
+mod page;
 mod remarks;
 mod route;
 mod rule;
