@@ -8,7 +8,7 @@ use std::{
 };
 
 use manifest::{Diagnostic, Loader, ManifestSet, Spent};
-use translate::{EffectiveLimit, HostFacts, Origins, Translation, translate};
+use translate::{EffectiveLimit, HostFacts, Origins, Statuses, Translation, Translator, translate};
 
 use crate::{
     digest::{BEING_WRITTEN, Cache, Digests},
@@ -26,8 +26,8 @@ pub(crate) struct Desired {
     pub(crate) files: Digests,
     /// With every decision taken.
     pub(crate) config: ir::Gateway,
-    /// Of every object that has one.
-    pub(crate) statuses: Vec<ObjectStatus>,
+    /// Of every object that has one; of those that stand as they stood, the very same as before.
+    pub(crate) statuses: Statuses,
     /// What decides which connections are served.
     pub(crate) limits: Vec<EffectiveLimit>,
     /// Who has set the rest that a connection meets.
@@ -43,6 +43,7 @@ pub(crate) struct Desired {
 pub(crate) struct Source {
     root: PathBuf,
     loader: Loader,
+    translator: Translator,
     memory: Memory,
     digests: Cache,
     files: Option<Digests>,
@@ -53,7 +54,17 @@ impl Source {
     pub(crate) fn open(root: &Path, state_dir: &Path) -> (Self, Option<String>) {
         let (memory, state, complaint) = Memory::open(state_dir);
         let loader = Loader::new(root, state);
-        (Self { root: root.to_owned(), loader, memory, digests: Cache::default(), files: None }, complaint)
+        (
+            Self {
+                root: root.to_owned(),
+                loader,
+                translator: Translator::default(),
+                memory,
+                digests: Cache::default(),
+                files: None,
+            },
+            complaint,
+        )
     }
 
     /// `None`: the files are what they were at the last call.
@@ -89,8 +100,8 @@ impl Source {
         });
         self.files = Some(files.clone());
         let facts = HostFacts { addresses: host::addresses() };
-        let (translated, translate) = timed(|| translated(&set, &facts));
-        let Translated { config, statuses, limits, origins, diagnostics } = translated;
+        let (translation, translate) = timed(|| self.translator.translate(&set, &facts));
+        let Translation { gateway: config, statuses, limits, origins, diagnostics } = translation;
         let Spent { read, parse } = self.loader.spent();
         let phases = Phases { read: read + digested, parse, translate, ..Phases::default() };
         Desired { files, config, statuses, limits, origins, diagnostics, phases }
@@ -126,7 +137,7 @@ fn translated(set: &ManifestSet, facts: &HostFacts) -> Translated {
     let Translation { gateway, statuses, limits, origins, diagnostics } = translate(set, facts);
     Translated {
         config: gateway,
-        statuses: statuses.into_iter().map(ObjectStatus::from).collect(),
+        statuses: statuses.iter().map(|status| ObjectStatus::from(&**status)).collect(),
         limits,
         origins,
         diagnostics,

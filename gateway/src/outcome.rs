@@ -44,8 +44,12 @@ pub(crate) fn is_expected(bind: &Bind, key: &SocketKey, error: &io::Error) -> bo
 }
 
 /// A listener none of whose addresses is bound is not programmed, and the Gateway whose address is missing says
-/// so.
-pub(crate) fn lay_over(statuses: &mut [ObjectStatus], config: &ir::Gateway, unbound: &[Unbound]) {
+/// so. True if there was anything to say of this object.
+pub(crate) fn lay_over(status: &mut ObjectStatus, config: &ir::Gateway, unbound: &[Unbound]) -> bool {
+    let mut said = false;
+    if unbound.is_empty() {
+        return said;
+    }
     for bind in &config.binds {
         let missing: Vec<&Unbound> = unbound.iter().filter(|unbound| unbound.bind == bind.id).collect();
         if missing.is_empty() {
@@ -55,8 +59,9 @@ pub(crate) fn lay_over(statuses: &mut [ObjectStatus], config: &ir::Gateway, unbo
         let bound_nowhere = bind.sockets.iter().all(|key| missing.iter().any(|unbound| unbound.key == *key));
         let names: BTreeSet<&str> =
             bind.listeners.iter().filter_map(|listener| listener.id.0.rsplit('/').next()).collect();
-        for status in statuses.iter_mut().filter(|status| is_gateway_of(status, bind)) {
-            let ObjectStatus { document, .. } = status;
+        if is_gateway_of(status, bind) {
+            said = true;
+            let ObjectStatus { document, .. } = &mut *status;
             let generation = &document.metadata;
             let conditions = &mut document.status["conditions"];
             set(conditions, generation, "Programmed", "AddressNotUsable", &message);
@@ -70,6 +75,7 @@ pub(crate) fn lay_over(statuses: &mut [ObjectStatus], config: &ir::Gateway, unbo
             }
         }
     }
+    said
 }
 
 fn is_gateway_of(status: &ObjectStatus, bind: &Bind) -> bool {

@@ -44,8 +44,10 @@ impl Phases {
     /// In seconds, with the peak of memory in bytes.
     pub(crate) fn document(&self) -> Json {
         let of_check = &self.named()[..4];
-        let mut document: serde_json::Map<String, Json> =
-            of_check.iter().map(|(name, time)| (format!("{name}Seconds"), json!(time.as_secs_f64()))).collect();
+        let mut document: serde_json::Map<String, Json> = of_check
+            .iter()
+            .map(|(name, time)| (format!("{name}Seconds"), json!(time.as_secs_f64())))
+            .collect();
         document.insert("totalSeconds".to_owned(), json!(self.total().as_secs_f64()));
         document.insert("peakMemoryBytes".to_owned(), json!(peak_memory()));
         Json::Object(document)

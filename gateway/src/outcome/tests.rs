@@ -60,7 +60,8 @@ fn laid_over(bind: Bind, missing: &[&str]) -> [[String; 2]; 2] {
         missing.iter().map(|address| Unbound::new(bind.id.clone(), key(address), &error)).collect();
     let config = ir::Gateway { binds: vec![bind], ..ir::Gateway::default() };
     let mut statuses = [programmed("eg"), programmed("eg2")];
-    lay_over(&mut statuses, &config, &unbound);
+    let said: Vec<bool> = statuses.iter_mut().map(|status| lay_over(status, &config, &unbound)).collect();
+    assert_eq!(said, [!missing.is_empty(), false]);
     assert_eq!(statuses[1], programmed("eg2"), "another Gateway's status is its own");
     let status = &statuses[0].document.status;
     [&status["conditions"][0], &status["listeners"][0]["conditions"][0]].map(|condition| {

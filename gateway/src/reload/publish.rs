@@ -88,12 +88,13 @@ impl Appliance {
     /// Writes statuses, and keeps what the next process must know.
     pub(super) fn tell(&mut self, coming: Coming) {
         let Coming {
-            desired: Desired { files, config: _, mut statuses, limits, origins, diagnostics, phases: _ },
+            desired: Desired { files, config: _, statuses, limits, origins, diagnostics, phases: _ },
             config,
             ..
         } = coming;
-        outcome::lay_over(&mut statuses, &config, &self.unbound);
-        if let Err(error) = self.store.publish(&mut statuses) {
+        let (statuses, outcome) =
+            self.store.publish(&statuses, |status| outcome::lay_over(status, &config, &self.unbound));
+        if let Err(error) = outcome {
             tracing::error!(%error, "cannot write status files");
         }
         let state = State {
@@ -113,7 +114,13 @@ impl Appliance {
         self.source.remember();
     }
 
-    fn show(&self, state: State, statuses: Vec<ObjectStatus>, limits: Vec<EffectiveLimit>, origins: Origins) {
+    fn show(
+        &self,
+        state: State,
+        statuses: Vec<Arc<ObjectStatus>>,
+        limits: Vec<EffectiveLimit>,
+        origins: Origins,
+    ) {
         if let Err(error) = state.write(&self.places.runtime_dir) {
             tracing::error!(%error, "cannot write what is in force to the runtime directory");
         }

@@ -19,7 +19,9 @@ mod workers;
 use std::sync::Arc;
 
 use ir::{ListenerId, PolicyNames, RuleId};
-use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector};
+use prometheus::{
+    GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
+};
 
 use crate::{slots::Tracked, telling::Telling};
 

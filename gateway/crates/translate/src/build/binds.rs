@@ -14,7 +14,7 @@ pub(crate) fn binds(
     gateways: &[GatewayState<'_>],
     governing: &mut Governing<'_, '_>,
     routes: &[RouteState<'_>],
-    rules: &[RouteRules],
+    rules: &[Arc<RouteRules>],
     report: &mut Report,
 ) -> Vec<Bind> {
     let mut hosts: BTreeMap<ListenerPlace, Hosts<'_>> = BTreeMap::new();

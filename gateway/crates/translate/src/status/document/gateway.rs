@@ -1,4 +1,4 @@
-use std::iter;
+use std::{iter, sync::Arc};
 
 use ir::Protocol;
 use serde_json::{Value, json};
@@ -87,7 +87,7 @@ fn listener(
     let (group, kind) = ROUTE_KIND;
     let kinds = if state.takes_routes { vec![json!({"group": group, "kind": kind})] } else { Vec::new() };
     // Those whose Accepted is True here.
-    let is_attached = |(route, rules): &(&RouteState<'_>, &RouteRules)| {
+    let is_attached = |(route, rules): &(&RouteState<'_>, &Arc<RouteRules>)| {
         let mut listeners = route.parents.iter().flat_map(|parent| &parent.listeners);
         !rules.all_unsupported && listeners.any(|(listener, _)| *listener == place)
     };
