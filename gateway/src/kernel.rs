@@ -12,7 +12,7 @@ mod watcher;
 use std::{collections::BTreeSet, net::IpAddr, num::NonZeroU32, path::PathBuf};
 
 use anyhow::{Result, bail, ensure};
-use bpf::{Hook, Interfaces, Kernel, Options};
+use bpf::{Hook, Interfaces, Kernel, Limits, Options};
 use ir::{KernelMode, KernelSettings, KernelTier};
 use prometheus::Registry;
 use proxy::Teller;
@@ -45,7 +45,9 @@ pub(crate) struct KernelHalf {
     pin_dir: PathBuf,
     state: State,
     settings: KernelSettings,
-    /// What the configuration asks of the programs beyond counting.
+    /// What the configuration asks the kernel to refuse.
+    limits: Limits,
+    /// What it asks of the programs beyond counting.
     needs: Needs,
     callers: Callers,
     /// Where listeners are bound.
@@ -97,13 +99,14 @@ impl KernelHalf {
     ) -> Result<Self> {
         let (state, board) = (State::Accept(Absence::default()), Board::register(registry));
         let settings = config.appliance.kernel.clone();
-        let (mode, listening, needs) = (settings.mode, choice::listening(config), Needs::of(config));
-        let callers = Callers::default();
+        let (mode, listening, limits) = (settings.mode, choice::listening(config), limits::of(config));
+        let (needs, callers) = (Needs::of(&limits), Callers::default());
         let mut half = Self {
             object_dir,
             pin_dir,
             state,
             settings,
+            limits,
             needs,
             callers,
             listening,
@@ -136,24 +139,26 @@ impl KernelHalf {
     /// limits.
     pub(crate) fn tighten(&mut self, config: &ir::Gateway) {
         self.listening = choice::listening(config);
-        self.needs = Needs::of(config);
+        self.limits = limits::of(config);
+        self.needs = Needs::of(&self.limits);
         self.callers.name(limits::quotas(config));
         self.follow(&config.appliance.kernel);
         let log = config.appliance.access_log.then_some(config.appliance.log_format);
         self.board.name(limits::shown(config), log);
         let State::AtWork(kernel) = &mut self.state else { return };
-        if let Err(error) = kernel.tighten(&limits::of(config)) {
+        if let Err(error) = kernel.tighten(&self.limits) {
             tracing::error!(%error, "the kernel's limits are not those of the configuration; user space enforces them");
             self.amiss = Some(error.reason());
             self.settled();
         }
     }
 
-    /// After every worker serves the configuration: raises limits and removes rows.
-    pub(crate) fn loosen(&mut self, config: &ir::Gateway) {
+    /// After every worker serves the configuration: raises limits and removes rows. Where the kernel half is not at work
+    /// no pin is left: a predecessor, if there was one, has handed over by now.
+    pub(crate) fn loosen(&mut self) {
         self.board.settle();
-        let State::AtWork(kernel) = &mut self.state else { return };
-        let amiss = kernel.loosen(&limits::of(config)).map_err(|error| {
+        let State::AtWork(kernel) = &mut self.state else { return bpf::clean(&self.pin_dir) };
+        let amiss = kernel.loosen(&self.limits).map_err(|error| {
             tracing::error!(%error, "the kernel's limits may be lower than those of the configuration");
             error.reason()
         });
@@ -238,14 +243,15 @@ impl KernelHalf {
             self.begin();
             self.settled();
             self.tighten(config);
-            self.loosen(config);
+            self.loosen();
         }
     }
 
     /// Ends it in an orderly way: no pin is left.
     pub(crate) fn stop(self) {
-        if let State::AtWork(kernel) = self.state {
-            kernel.detach();
+        match self.state {
+            State::AtWork(kernel) => kernel.detach(),
+            State::Accept(_) => bpf::clean(&self.pin_dir),
         }
     }
 
@@ -263,6 +269,7 @@ impl KernelHalf {
     }
 
     fn follow(&mut self, settings: &KernelSettings) {
+        self.notice_its_end();
         self.make_room();
         if *settings == self.settings {
             self.look_again();
@@ -286,7 +293,7 @@ impl KernelHalf {
     /// after a crash.
     fn make_room(&mut self) {
         let State::AtWork(kernel) = &self.state else { return };
-        let has = Needs { sources: kernel.tracks_sources(), headers: kernel.reads_headers() };
+        let has = Needs { sources: kernel.tracks_sources(), headers: kernel.sources().is_some() };
         if has.sources >= self.needs.sources && has.headers >= self.needs.headers {
             return;
         }
@@ -295,8 +302,7 @@ impl KernelHalf {
             Needs { sources: self.needs.sources || has.sources, headers: self.needs.headers || has.headers };
         // What is dropped stays pinned, and goes on until the others take its place.
         self.state = State::Accept(Absence::default());
-        self.state = self.started();
-        self.watch();
+        self.begin();
         self.settled();
     }
 
@@ -334,21 +340,15 @@ impl KernelHalf {
             Kernel::start(&options)
                 .map_err(|error| Absence { why: error.to_string(), reason: Some(error.reason()) })
         });
-        match started {
-            Ok(kernel) => State::AtWork(Box::new(kernel)),
-            Err(absence) => {
-                bpf::clean(&self.pin_dir);
-                State::Accept(absence)
-            }
-        }
+        started.map_or_else(State::Accept, |kernel| State::AtWork(Box::new(kernel)))
     }
 
     /// Tells of what is at work now.
     fn settled(&self) {
         let line = self.line();
         self.callers.ask(match &self.state {
-            State::AtWork(kernel) if kernel.reads_headers() => Some(kernel.sources().clone()),
-            State::AtWork(_) | State::Accept(_) => None,
+            State::AtWork(kernel) => kernel.sources().cloned(),
+            State::Accept(_) => None,
         });
         let (counters, tiers, complete) = match &self.state {
             State::Accept(Absence { reason: None, .. }) => (None, Vec::new(), true),
@@ -403,8 +403,7 @@ impl KernelHalf {
 }
 
 impl Needs {
-    fn of(config: &ir::Gateway) -> Self {
-        let limits = limits::of(config);
+    fn of(limits: &Limits) -> Self {
         Self {
             sources: limits.values().any(bpf::Limit::tracks),
             headers: limits.values().any(|limit| limit.proxied.is_some()) && bpf::can_read_headers(),

@@ -40,7 +40,7 @@ pub(crate) struct State {
     pub(crate) config_dir: PathBuf,
     /// The admin page.
     pub(crate) admin: SocketAddr,
-    /// Each address that is listened on, with what enforces its limits.
+    /// Each address that is listened on, or why it is not.
     pub(crate) listeners: Vec<ListenerLine>,
     /// What decides which connections are served, by listener, with who has said so.
     #[serde(default)]

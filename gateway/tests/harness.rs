@@ -176,7 +176,7 @@ impl Gateway {
         self.successors.push(Pid::from_raw(pid.cast_signed()));
     }
 
-    /// True once the process that serves has ended in order.
+    /// Whether the process that serves has ended in order; `None`: it runs.
     pub(crate) fn has_ended(&self) -> Option<bool> {
         match waitpid(self.pid(), Some(WaitPidFlag::WNOHANG)) {
             // It becomes a child of ours with the end of the process that has started it.

@@ -1,6 +1,6 @@
 //! What is told of refused connections: by each program, at a pace, and with a reader that does not come.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::time::Duration;
 
 use bpf::{Hook as TierHook, QuotaId};
 use e2e::{netns::GATEWAY, wait};
@@ -12,13 +12,9 @@ use nix::{
 
 use crate::{
     frame::{CLIENT, CLIENT6, Frame, PORT, SERVER, SERVER6},
-    programs::{HOOKS, Hook, NETNS, Programs},
+    programs::{HOOKS, Hook, NETNS, Programs, mapped},
     site::{PATIENCE, Site, at, limits},
 };
-
-fn mapped(address: [u8; 4]) -> [u8; 16] {
-    Ipv4Addr::from(address).to_ipv6_mapped().octets()
-}
 
 /// Both of the server's addresses have all the connections that they may have.
 fn full(interval: u64) -> Option<Programs> {

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use bpf::{Header, Hook, Kernel, Limit, Limits, Networks, Policy, Proxied, QuotaId};
+use bpf::{Header, Hook, Kernel, Limit, Limits, Networks, Policy, Proxied, QuotaId, Sources};
 use e2e::{
     netns::{GATEWAY, GATEWAY6},
     wait,
@@ -69,8 +69,16 @@ impl Listening {
     fn noted(&self, pair: &mut Pair) -> Option<Header> {
         let mut byte = [0];
         assert_eq!(pair.server.peek(&mut byte).expect("something came"), 1);
+        self.noted_of(pair)
+    }
+
+    fn noted_of(&self, pair: &Pair) -> Option<Header> {
         let (peer, local) = (pair.client.local_addr().expect("one"), pair.client.peer_addr().expect("one"));
-        self.kernel.sources().header(peer, local)
+        self.sources().header(peer, local)
+    }
+
+    fn sources(&self) -> &Sources {
+        self.kernel.sources().expect("headers are read")
     }
 
     fn refused(&self, reason: &str) -> u64 {
@@ -208,13 +216,6 @@ fn the_same_ends_begin_afresh() {
     }
 }
 
-impl Listening {
-    fn noted_of(&self, pair: &Pair) -> Option<Header> {
-        let (peer, local) = (pair.client.local_addr().expect("one"), pair.client.peer_addr().expect("one"));
-        self.kernel.sources().header(peer, local)
-    }
-}
-
 #[test]
 fn headers_of_those_who_may_not_send_them_and_unsound_ones_end_their_connection() {
     for hook in HOOKS {
@@ -272,7 +273,7 @@ fn a_policy_holds_for_the_source_in_the_header() {
             pair.server.read_exact(&mut bytes).expect("it is served");
         };
         served(8);
-        let sources = listening.kernel.sources();
+        let sources = listening.sources();
         let address = "203.0.113.8".parse().expect("an address");
         sources.mark(QuotaId::of("all"), address, 32, true).expect("there is room");
         say(8).is_killed();

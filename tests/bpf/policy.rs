@@ -4,15 +4,11 @@ use ebpf_common::{DropReason, Limit, ListenerKey, NetworkKey, Networks, Policy, 
 
 use crate::{
     frame::{CLIENT, CLIENT6, Frame, PORT, SERVER, SERVER6},
-    programs::{HOOKS, Hook, NETNS, Programs},
+    programs::{HOOKS, Hook, NETNS, Programs, mapped},
 };
 
 const OWNER: u64 = 77;
 const SET: u64 = 5;
-
-fn mapped(address: [u8; 4]) -> [u8; 16] {
-    std::net::Ipv4Addr::from(address).to_ipv6_mapped().octets()
-}
 
 /// A listener of both families under a policy, with as many connections as its quota may have or none.
 fn listen(programs: &mut Programs, policy: Policy, full: bool) {

@@ -22,6 +22,11 @@ use crate::object;
 /// The namespace that the programs think they are in.
 pub const NETNS: u64 = 4711;
 
+/// An IPv4 address in IPv6's form.
+pub fn mapped(address: [u8; 4]) -> [u8; 16] {
+    std::net::Ipv4Addr::from(address).to_ipv6_mapped().octets()
+}
+
 macro_rules! pod {
     ($($name:ident($inner:ty))*) => {$(
         #[repr(transparent)]

@@ -1,8 +1,8 @@
 //! A limit on a wire, by each hook: held, freed, changed, for one address and for wildcards.
 
-use std::{io::ErrorKind, net::TcpStream};
+use std::{io::ErrorKind, net::TcpStream, path::Path};
 
-use bpf::{Hook, Kernel, QuotaId};
+use bpf::{Hook, Interfaces, Kernel, QuotaId};
 use e2e::{
     netns::{GATEWAY, GATEWAY6, Netns},
     wait,
@@ -94,12 +94,7 @@ fn a_clsact_filter_outlives_the_process_and_ends_with_its_successor() {
     let mut kernel = start(&site, Hook::Clsact, &[GATEWAY]);
     kernel.tighten(&limits(&[GATEWAY], Some(0))).expect("limits are lowered");
     let _server = site.listen(GATEWAY);
-    let filters = || {
-        let tc =
-            || std::process::Command::new("tc").args(["filter", "show", "dev", "gw0", "ingress"]).output();
-        let output = site.wire.gateway.run(tc).expect("iproute2 has tc");
-        String::from_utf8_lossy(&output.stdout).matches("handle ").count()
-    };
+    let filters = || filters(&site);
     // A killed process runs no destructor.
     std::mem::forget(kernel);
     assert_eq!(
@@ -116,6 +111,43 @@ fn a_clsact_filter_outlives_the_process_and_ends_with_its_successor() {
     site.wire.gateway.run(move || kernel.detach());
     assert_eq!(filters(), 0);
     site.connect(GATEWAY, PATIENCE).expect("nothing refuses");
+}
+
+/// Filters of clsact on the gateway's interface.
+fn filters(site: &Site) -> usize {
+    let tc = || std::process::Command::new("tc").args(["filter", "show", "dev", "gw0", "ingress"]).output();
+    let output = site.wire.gateway.run(tc).expect("iproute2 has tc");
+    String::from_utf8_lossy(&output.stdout).matches("handle ").count()
+}
+
+#[test]
+fn a_clsact_filter_is_there_after_it_is_attached_again() {
+    let Some(site) = Site::open() else { return };
+    let mut kernel = start(&site, Hook::Clsact, &[GATEWAY]);
+    kernel.tighten(&limits(&[GATEWAY], Some(0))).expect("limits are lowered");
+    let _server = site.listen(GATEWAY);
+    let others = Interfaces { generic_xdp: true, ..on(&[Hook::Clsact]) };
+    site.wire.gateway.run(|| kernel.attach(&others)).expect("it is attached again");
+    assert_eq!(filters(&site), 1);
+    let refused = site.connect(GATEWAY, PATIENCE).expect_err("the limit holds");
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+    site.wire.gateway.run(move || kernel.detach());
+}
+
+#[test]
+fn a_clsact_filter_that_was_left_refuses_nobody_once_the_pins_are_removed() {
+    for remove in [|pins: &Path| bpf::remove(pins).expect("root may"), bpf::clean] {
+        let Some(site) = Site::open() else { return };
+        let mut kernel = start(&site, Hook::Clsact, &[GATEWAY]);
+        kernel.tighten(&limits(&[GATEWAY], Some(0))).expect("limits are lowered");
+        let _server = site.listen(GATEWAY);
+        // A killed process runs no destructor.
+        std::mem::forget(kernel);
+        site.connect(GATEWAY, PATIENCE).expect_err("the filter is there");
+        remove(site.pins());
+        assert_eq!(filters(&site), 1, "nobody but who has made it finds it");
+        site.connect(GATEWAY, PATIENCE).expect("nothing refuses");
+    }
 }
 
 /// A host behind the gateway's, with the same port: what is sent on to it is not for a wildcard of ours.

@@ -6,15 +6,11 @@ use ebpf_common::{DropReason, ListenerKey, Unread};
 
 use crate::{
     frame::{ACK, Addresses, Frame, PORT, SERVER, SERVER6, SYN},
-    programs::{HOOKS, Hook, NETNS, Programs},
+    programs::{HOOKS, Hook, NETNS, Programs, mapped},
 };
 
 fn key(address: [u8; 16]) -> ListenerKey {
     ListenerKey::new(NETNS, address, PORT)
-}
-
-fn mapped(address: [u8; 4]) -> [u8; 16] {
-    std::net::Ipv4Addr::from(address).to_ipv6_mapped().octets()
 }
 
 /// Both of the server's addresses have all the connections that they may have.

@@ -85,7 +85,7 @@ fn a_kernel_half_that_is_ended_by_force_leaves_the_limit_to_user_space() {
     let (fine, text) = ebpf(&cafe, &["detach", "--force"]);
     assert!(fine && text.contains("has been told"), "{text}");
     wait::until("it is noticed", || cafe.gateway.log().contains("its pins were removed").then_some(()));
-    assert!(!tier(&cafe, "xdp"));
+    wait::until("the tier is gone", || (!tier(&cafe, "xdp")).then_some(()));
     serve(&mut held);
     let refused = cafe.connect().and_then(|mut second| second.get("cafe.example.com", "/"));
     assert!(refused.is_err(), "one is open");

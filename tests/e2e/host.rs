@@ -82,7 +82,8 @@ fn a_listener_is_bound_when_its_address_comes() {
     for _ in 0..2 {
         gateway.ip(&format!("address add {LATE}/32 dev gw0"));
         wait::until("it is served", || is_served().then_some(()));
-        assert!(is_shown() && was_told(&cafe), "{}", cafe.gateway.log());
+        wait::until("it is shown", || is_shown().then_some(()));
+        assert!(was_told(&cafe), "{}", cafe.gateway.log());
         gateway.ip(&format!("address del {LATE}/32 dev gw0"));
         wait::until("it is not listened on", || (!is_shown()).then_some(()));
     }

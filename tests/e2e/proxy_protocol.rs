@@ -3,11 +3,11 @@
 use std::{io::Write, net::Ipv6Addr};
 
 use e2e::{
+    dial,
     http::Connection,
     netns::{GATEWAY, GATEWAY6},
     wait,
 };
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
 
 use crate::cafe::{Cafe, PORT, appliance, policy};
 
@@ -194,17 +194,9 @@ fn an_optional_header_may_be_missing_and_not_malformed() {
 fn a_header_of_an_untrusted_sender_closes_the_connection() {
     let Some(cafe) = open(true) else { return };
     let untrusted = || {
-        cafe.wire.client.run(|| {
-            let socket =
-                socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None).expect("a socket");
-            use std::os::fd::AsRawFd;
-            bind(socket.as_raw_fd(), &SockaddrIn::new(198, 51, 100, 17, 0))
-                .expect("an address of the client");
-            let gateway: std::net::Ipv4Addr = GATEWAY.parse().expect("an address");
-            let [a, b, c, d] = gateway.octets();
-            connect(socket.as_raw_fd(), &SockaddrIn::new(a, b, c, d, PORT)).expect("the gateway listens");
-            Connection::from(std::net::TcpStream::from(socket))
-        })
+        let gateway = format!("{GATEWAY}:{PORT}").parse().expect("an address");
+        let from = || dial::from("198.51.100.17", gateway, wait::DEADLINE).expect("the gateway listens");
+        Connection::from(cafe.wire.client.run(from))
     };
     let mut plain = untrusted();
     plain.send(REQUEST).expect("sent");

@@ -110,7 +110,6 @@ pub struct Gateway {
     /// Processes that have taken over, the one that serves last.
     successors: Vec<Pid>,
     log: PathBuf,
-    admin_in: Option<String>,
 }
 
 /// The admin page's port in every test: each has a namespace of its own.
@@ -185,7 +184,7 @@ impl Gateway {
             .stdout(file.try_clone().expect("a second handle"))
             .stderr(file);
         let child = netns.run(|| spawn(command).expect("the gateway can be started: was it built?"));
-        Self { child, successors: Vec::new(), log, admin_in: Some(netns.name().to_owned()) }
+        Self { child, successors: Vec::new(), log }
     }
 
     /// Waits until `/readyz` answers 200.
@@ -305,11 +304,6 @@ impl Gateway {
         let page = netns.run(|| admin("/metrics"))?;
         let line = page.lines().find(|line| line.starts_with(prefix))?;
         line.rsplit(' ').next()?.parse().ok()
-    }
-
-    /// The namespace that its admin page is in.
-    pub fn namespace(&self) -> &str {
-        self.admin_in.as_deref().unwrap_or_default()
     }
 }
 

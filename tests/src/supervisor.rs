@@ -122,11 +122,6 @@ impl Supervisor {
         self.lock().unheard.clone()
     }
 
-    /// Names of what is stored, each as often as it is.
-    pub fn stored(&self) -> Vec<String> {
-        self.lock().stored.iter().map(|(name, _)| name.clone()).collect()
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("nobody panics with it")
     }

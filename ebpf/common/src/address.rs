@@ -6,6 +6,9 @@ pub(crate) struct Address([u32; 4]);
 const MAPPED: u32 = 0x0000_ffff_u32.to_be();
 
 impl Address {
+    /// All zeros.
+    pub(crate) const NONE: Self = Self([0; 4]);
+
     /// From four words in network order.
     #[inline(always)]
     pub(crate) const fn v6(words: [u32; 4]) -> Self {

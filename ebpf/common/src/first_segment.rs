@@ -40,10 +40,11 @@ impl FlowKey {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Said {
-    source: [u8; 16],
-    destination: [u8; 16],
+    source: Address,
+    destination: Address,
     /// Of source and destination, as they lie in a packet.
-    ports: [[u8; 2]; 2],
+    ports: [u16; 2],
+    /// What it begins with; 0: it has not come.
     what: u16,
     length: u16,
 }
@@ -69,37 +70,44 @@ pub enum Begins {
 }
 
 impl Said {
+    const NOTHING: Self =
+        Self { source: Address::NONE, destination: Address::NONE, ports: [0; 2], what: 0, length: 0 };
+
     /// Nothing else than what it begins with, and the header's length if it is whole.
     #[inline(always)]
     pub const fn nameless(begins: Begins, length: u16) -> Self {
-        Self { source: [0; 16], destination: [0; 16], ports: [[0; 2]; 2], what: begins as u16, length }
+        Self { what: begins as u16, length, ..Self::NOTHING }
     }
 
     /// A whole header of that length.
     #[inline(always)]
     pub const fn named(source: Endpoint, destination: Endpoint, length: u16) -> Self {
         Self {
-            source: source.address(),
-            destination: destination.address(),
-            ports: [source.port().to_be_bytes(), destination.port().to_be_bytes()],
+            source: Address::new(source.address()),
+            destination: Address::new(destination.address()),
+            ports: [source.port().to_be(), destination.port().to_be()],
             what: Begins::Named as u16,
             length,
         }
     }
 
+    /// Likewise, of what lies in a packet.
+    #[inline(always)]
+    pub(crate) const fn of(ends: (Address, Address), ports: [u16; 2], length: u16) -> Self {
+        Self { source: ends.0, destination: ends.1, ports, what: Begins::Named as u16, length }
+    }
+
     /// Both ends, if the header names them.
     pub fn ends(&self) -> Option<(Endpoint, Endpoint)> {
-        let [from, to] = self.ports.map(u16::from_be_bytes);
+        let [from, to] = self.ports.map(u16::from_be);
         (self.what == Begins::Named as u16)
-            .then(|| (Endpoint::new(self.source, from), Endpoint::new(self.destination, to)))
+            .then(|| (Endpoint::new(self.source.bytes(), from), Endpoint::new(self.destination.bytes(), to)))
     }
 
     /// Addresses and ports of both ends as they lie in a packet; zeros where none are named.
     #[inline(always)]
     pub(crate) const fn as_they_lie(&self) -> (Address, Address, [u16; 2]) {
-        let [from, to] = self.ports;
-        let ports = [u16::from_ne_bytes(from), u16::from_ne_bytes(to)];
-        (Address::new(self.source), Address::new(self.destination), ports)
+        (self.source, self.destination, self.ports)
     }
 
     /// True: it begins so.
@@ -116,7 +124,43 @@ impl Said {
     /// Whose address counts: the source in the header, else the peer.
     #[inline(always)]
     pub(crate) const fn client(&self, peer: Address) -> Address {
-        if self.begins(Begins::Named) { Address::new(self.source) } else { peer }
+        if self.begins(Begins::Named) { self.source } else { peer }
+    }
+}
+
+/// The beginning of a connection: where it is, and what it says once it has come.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beginning {
+    said: Said,
+    /// The sequence number of the first byte, as [`Opening::first_byte`] has it.
+    first_byte: u32,
+}
+
+const _: () = assert!(size_of::<Beginning>() == 44);
+
+impl Beginning {
+    /// All zeros say nothing; it is to come with this byte.
+    #[inline(always)]
+    pub const fn with(&mut self, first_byte: u32) {
+        self.first_byte = first_byte;
+    }
+
+    /// True: it has not come before, and would with this byte.
+    #[inline(always)]
+    pub const fn is_awaited(&self, first_byte: u32) -> bool {
+        self.said.what == 0 && self.first_byte == first_byte
+    }
+
+    /// It has come, and says that.
+    #[inline(always)]
+    pub const fn come(&mut self, said: Said) {
+        self.said = said;
+    }
+
+    /// What it says; `None`: it has not come.
+    pub fn said(&self) -> Option<&Said> {
+        (self.said.what != 0).then_some(&self.said)
     }
 }
 
@@ -124,7 +168,8 @@ impl Said {
 const FIXED: usize = 16;
 
 /// What a payload of `length` bytes at `at` of a frame begins with, as far as the binary version (2) goes. Says what the
-/// automaton of [`Parser`](crate::proxy_protocol::Parser) says of the same bytes, but for TLVs, which it passes over.
+/// automaton of [`Parser`](crate::proxy_protocol::Parser) says of the same bytes, but for TLVs, which it passes over, and for
+/// fewer bytes than the fixed part has, which user space tells apart.
 /// `None`: it may be a line of version 1, to be read byte by byte.
 #[inline(always)]
 pub fn read_binary<P: Packet>(packet: &P, at: usize, length: usize) -> Option<Said> {
@@ -169,25 +214,18 @@ pub fn read_binary<P: Packet>(packet: &P, at: usize, length: usize) -> Option<Sa
             let Some(block) = packet.part(at + FIXED, 12) else {
                 return Some(Said::nameless(Begins::Partly, 0));
             };
-            let end = |address: usize, port: usize| {
-                Endpoint::new(Address::v4(block.word(address)).bytes(), u16::from_be(block.half(port)))
-            };
-            Some(Said::named(end(0, 8), end(4, 10), whole))
+            let end = |place: usize| Address::v4(block.word(place));
+            Some(Said::of((end(0), end(4)), [block.half(8), block.half(10)], whole))
         }
         0x21 if !local => {
             let Some(block) = packet.part(at + FIXED, 36) else {
                 return Some(Said::nameless(Begins::Partly, 0));
             };
-            let end = |address: usize, port: usize| {
-                let words = [
-                    block.word(address),
-                    block.word(address + 4),
-                    block.word(address + 8),
-                    block.word(address + 12),
-                ];
-                Endpoint::new(Address::v6(words).bytes(), u16::from_be(block.half(port)))
+            let end = |place: usize| {
+                let words = [0, 4, 8, 12].map(|word| block.word(place + word));
+                Address::v6(words)
             };
-            Some(Said::named(end(0, 32), end(16, 34), whole))
+            Some(Said::of((end(0), end(16)), [block.half(32), block.half(34)], whole))
         }
         _ => Some(Said::nameless(Begins::Nameless, whole)),
     }

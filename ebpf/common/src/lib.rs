@@ -23,7 +23,7 @@ mod verdict;
 
 pub use ending::Ending;
 pub use event::{Desk, Event, Telling, Tier};
-pub use first_segment::{Begins, FlowKey, Said, read_binary};
+pub use first_segment::{Beginning, Begins, FlowKey, Said, read_binary};
 pub use listener::{Limit, ListenerKey};
 pub use pace::Pace;
 pub use packet::{Bytes, Packet};
@@ -72,10 +72,8 @@ pub mod names {
     pub const REASONS: &str = "REASONS";
     /// Storage of sockets: [`Mark`](crate::Mark).
     pub const MARKS: &str = "MARKS";
-    /// [`FlowKey`](crate::FlowKey) to the sequence number of its first byte.
-    pub const AWAITED: &str = "AWAITED";
-    /// [`FlowKey`](crate::FlowKey) to [`Said`](crate::Said).
-    pub const SAID: &str = "SAID";
+    /// [`FlowKey`](crate::FlowKey) to [`Beginning`](crate::Beginning).
+    pub const BEGINNINGS: &str = "BEGINNINGS";
     /// 1: PROXY headers are read; set before the programs are loaded.
     pub const HEADERS: &str = "HEADERS";
     /// One number: when a quota last became full, nanoseconds of the monotonic clock; 0: none has.

@@ -267,9 +267,6 @@ const _: () = assert!(size_of::<SourceKey>() == 24);
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl SourceKey {
-    /// Zeros, which name nobody.
-    pub const NOBODY: Self = Self { owner: 0, address: Address::new([0; 16]) };
-
     /// An address, IPv4 in IPv6's form, of which the first bits count.
     pub const fn new(owner: u64, address: [u8; 16], bits: u8) -> Self {
         Self::of(owner, Address::new(address), bits)
@@ -321,11 +318,9 @@ impl SourceCount {
         Self { open: 0, generation, full_at }
     }
 
-    /// Of a source in PROXY headers, whose connections user space counts: as many as there may be, or none.
-    #[must_use]
-    pub const fn full(self, full: bool) -> Self {
-        Self { open: if full { i64::MAX } else { 0 }, ..self }
-    }
+    /// Of a source in PROXY headers, whose connections user space counts: as many as there may be. Who has fewer has no
+    /// row.
+    pub const FULL: Self = Self { open: i64::MAX, generation: 0, full_at: 0 };
 
     /// Connections that are open.
     #[inline(always)]

@@ -1,9 +1,11 @@
 //! The PROXY protocol, versions 1 and 2, one byte at a time.
 //!
-//! [`Parser`] is an automaton without allocation, loop over input or panic: the host feeds it what it has read,
-//! the kernel half steps it from `bpf_loop`, and both agree by being the same code. It ends with the header's
-//! last byte, so that the byte after it belongs to the protocol inside; and it says at the first byte that
-//! differs that a connection does not begin with a header at all.
+//! [`Parser`] is an automaton without allocation, loop over input or panic, which the host feeds what it has read. It ends
+//! with the header's last byte, so that the byte after it belongs to the protocol inside; and it says at the first byte
+//! that differs that a connection does not begin with a header at all. The kernel half has the whole
+//! segment at hand: it reads version 2 at once ([`read_binary`](crate::read_binary)) and version 1 number by number
+//! ([`WholeLine`]), and steps the [`Line`] from `bpf_loop` for what is not as senders write it; tests and a fuzz target hold
+//! all that against the automaton.
 //!
 //! Source: haproxy's `doc/proxy-protocol.txt`, revision of 2023 (version 1 §2.1, version 2 §2.2), read strictly:
 //! what two readers could take differently is malformed.
@@ -17,11 +19,13 @@ mod header;
 mod tlv;
 mod v1;
 mod v2;
+mod whole;
 
 pub use endpoint::{Addresses, Endpoint};
 pub use header::{Header, Malformed};
 pub use v1::Line;
 use v2::Binary;
+pub use whole::{Progress, WholeLine};
 
 /// What every version 1 header begins with, and no request of HTTP or record of TLS.
 pub const V1_SIGNATURE: [u8; 6] = *b"PROXY ";
@@ -34,7 +38,7 @@ pub const V1_MAX_LENGTH: usize = 107;
 
 /// Most bytes of a version 2 header that we accept. The format allows 65,551; the largest that senders make is
 /// some hundred bytes of addresses and TLVs, and 1 to 3 KiB where a client certificate rides along. It is read
-/// before anything is known of the client, so the bound is one page, and it is what bounds the kernel's loop.
+/// before anything is known of the client, so the bound is one page.
 pub const V2_MAX_LENGTH: usize = 4096;
 
 /// What the bytes so far come to.
@@ -50,7 +54,7 @@ pub enum Step {
     Malformed(Malformed),
 }
 
-/// Reads a header of either version. `Copy`, below 128 bytes, and without a reference: it can live in a BPF map.
+/// Reads a header of either version. `Copy`, small, and without a reference.
 #[derive(Clone, Copy, Debug)]
 pub struct Parser {
     consumed: u16,
@@ -68,8 +72,7 @@ enum State {
     Ended(Step),
 }
 
-const _: () =
-    assert!(size_of::<Parser>() <= 128, "two parsers fit on a BPF stack of 512 bytes beside other things");
+const _: () = assert!(size_of::<Parser>() <= 128);
 
 impl Parser {
     /// At a connection's first byte.

@@ -156,8 +156,9 @@ pub trait Headers {
     /// A connection begins to a socket that reads headers: its first byte is the one behind this SYN.
     fn expect(&self, syn: &Opening);
 
-    /// True: the segment brings the first byte of a connection that was expected.
-    fn is_first(&self, segment: &Opening) -> bool;
+    /// True: the segment, to a socket with this row, brings the first byte of a connection that was expected. Both are kept
+    /// for who reads it.
+    fn begins(&self, segment: &Opening, limit: &Limit) -> bool;
 }
 
 /// None is read.
@@ -168,7 +169,7 @@ impl Headers for () {
 
     fn expect(&self, _: &Opening) {}
 
-    fn is_first(&self, _: &Opening) -> bool {
+    fn begins(&self, _: &Opening, _: &Limit) -> bool {
         false
     }
 }
@@ -225,7 +226,7 @@ pub fn judge<P: Packet, L: Listeners>(
     if headers.are_read() && limit.reads_headers() {
         if !opening.is_last() {
             headers.expect(&opening);
-        } else if opening.payload > 0 && headers.is_first(&opening) {
+        } else if opening.payload > 0 && headers.begins(&opening, limit) {
             return Verdict::ReadHeader;
         }
     }

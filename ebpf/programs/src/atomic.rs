@@ -1,4 +1,4 @@
-use core::arch::asm;
+use core::{arch::asm, mem::MaybeUninit};
 
 /// Adds to a number in a map, as other processors do at the same time. The compiler's BPF target has no
 /// compare-and-swap and therefore offers no `fetch_add`; every kernel has this instruction.
@@ -21,4 +21,19 @@ pub(crate) fn opaque(mut value: usize) -> usize {
     // SAFETY: moves a register to itself.
     unsafe { asm!("{0} = {0}", inout(reg) value, options(nomem, nostack, preserves_flags)) };
     value
+}
+
+/// Copies a value word by word. The compiler would call a function that copies byte by byte.
+///
+/// # Safety
+///
+/// `to` may be written as a `T`.
+#[inline(always)]
+pub(crate) unsafe fn copy<T: Copy>(from: &T, to: *mut T) {
+    const { assert!(align_of::<T>() == 8) };
+    let (from, to) = ((&raw const *from).cast::<MaybeUninit<u64>>(), to.cast::<MaybeUninit<u64>>());
+    for word in 0..size_of::<T>() / 8 {
+        // SAFETY: the word is a part of both values, and aligned as they are.
+        unsafe { to.add(word).write_volatile(from.add(word).read_volatile()) };
+    }
 }

@@ -93,7 +93,7 @@ extern "C" fn judge_header(context: *mut __sk_buff) -> i32 {
 #[inline(always)]
 fn kill(context: &TcContext) -> Option<()> {
     let buffer = context.skb.skb;
-    let killed = header::judge(&Frame::of_tc(context))?;
+    let killed = header::judge()?;
     let Kill { reason, quota, transport: tcp, .. } = killed;
     let [before, after] = Ending::of(load_value(context, tcp + 12)?, 0).halves;
     // Sum and flags change together, so that the whole frame's sum, if a device has made one, stays as it is. SAFETY: the

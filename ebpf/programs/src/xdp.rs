@@ -156,7 +156,7 @@ extern "C" fn judge_header(context: *mut xdp_md) -> u32 {
 
 #[inline(always)]
 fn kill(context: &XdpContext) -> Option<()> {
-    let killed = header::judge(&Frame::of_xdp(context))?;
+    let killed = header::judge()?;
     let Kill { reason, quota, transport, .. } = killed;
     let tcp = Frame::of_xdp(context).part(opaque(transport) & 1023, 20)?;
     let Ending { flags, sum, halves: _ } = Ending::of(tcp.word(12), tcp.word(16));

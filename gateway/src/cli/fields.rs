@@ -76,13 +76,7 @@ fn named(name: &str, kinds: Vec<KindFields>) -> Result<KindFields, String> {
         "there is no kind `{kind}`{}; `gateway fields` lists them",
         did_you_mean(kind, names.iter().copied())
     );
-    let is_meant = |one: &KindFields| {
-        let (one, asked) = (one.kind.to_lowercase(), kind.to_lowercase());
-        one == asked
-            || format!("{one}s") == asked
-            || one.strip_suffix('y').is_some_and(|stem| format!("{stem}ies") == asked)
-    };
-    let mut kind = kinds.into_iter().find(is_meant).ok_or(unknown)?;
+    let mut kind = kinds.into_iter().find(|one| super::is_kind(one.kind, kind)).ok_or(unknown)?;
     if path.is_empty() {
         return Ok(kind);
     }
@@ -212,6 +206,7 @@ mod tests {
         assert_eq!(matches, below);
         assert_eq!(paths("HTTPRoute.spec.rules[].matches[].path"), Ok(matches));
         assert_eq!(paths("gateways"), paths("Gateway"));
+        assert_eq!(paths("gatewayclasses"), paths("GatewayClass"));
         assert_eq!(paths("clienttrafficpolicies"), paths("ClientTrafficPolicy"));
     }
 

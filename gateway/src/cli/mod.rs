@@ -46,7 +46,7 @@ enum Output {
     Text,
     /// For machines.
     Json,
-    /// Objects as manifests with their statuses.
+    /// As YAML.
     Yaml,
 }
 
@@ -64,6 +64,18 @@ impl Cli {
             Command::Upgrade(upgrade) => upgrade.run(),
         }
     }
+}
+
+/// True: this kind is asked for, in whatever case, one or many, as kubectl has it.
+fn is_kind(kind: &str, asked: &str) -> bool {
+    let (kind, asked) = (kind.to_lowercase(), asked.to_lowercase());
+    let stem = kind.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'o', 'u']));
+    let many = match stem {
+        Some(stem) => format!("{stem}ies"),
+        None if kind.ends_with('s') => format!("{kind}es"),
+        None => format!("{kind}s"),
+    };
+    asked == kind || asked == many
 }
 
 /// A duration as Gateway API writes it, or a bare number of seconds.

@@ -38,7 +38,7 @@ pub(crate) struct Run {
     /// Worker threads [default: one per core that the process may use].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: Option<u16>,
-    /// Loopback address and port of /metrics, /healthz, /readyz, /status and /config_dump; port 0 lets the kernel
+    /// Loopback address and port of /metrics, /healthz, /readyz, /status, /refused, /explain and /config_dump; port 0 lets the kernel
     /// choose [default: 127.0.0.1:19000].
     #[arg(long, value_name = "ADDR:PORT")]
     admin: Option<SocketAddr>,

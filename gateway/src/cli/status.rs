@@ -60,12 +60,12 @@ impl Status {
         let (state, stale) = self.state()?;
         let (kind, name) =
             match self.object.as_deref().map(|object| object.split_once('/').unwrap_or((object, ""))) {
-                Some((kind, name)) => (kind.to_lowercase(), name.to_owned()),
+                Some((kind, name)) => (kind.to_owned(), name.to_owned()),
                 None => Default::default(),
             };
         let mut documents = status_store::read(&self.runtime_dir);
         documents.retain(|document| {
-            (kind.is_empty() || is_kind(&document.kind, &kind))
+            (kind.is_empty() || super::is_kind(&document.kind, &kind))
                 && (name.is_empty() || document.metadata.name == name)
         });
         let running = Lock::is_held(&self.runtime_dir);
@@ -109,13 +109,6 @@ impl Status {
             thread::sleep(LOOK);
         }
     }
-}
-
-fn is_kind(kind: &str, asked: &str) -> bool {
-    let kind = kind.to_lowercase();
-    kind == asked
-        || asked.strip_suffix("es").is_some_and(|one| one == kind)
-        || asked.strip_suffix('s') == Some(&kind)
 }
 
 fn whole(state: &State, documents: &[Document], running: bool, stale: &[String]) -> serde_json::Value {

@@ -19,8 +19,8 @@ use super::{
 /// A successor that does not answer a question within this time is taken for gone.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Rows in one message: each is shorter than 400 bytes, listeners' names included.
-const ROWS: usize = 100;
+/// Rows in one message: each is shorter than 700 bytes, with names as long as they may be.
+const ROWS: usize = 64;
 
 /// The predecessor's end: it asks and tells the successor.
 #[derive(Debug)]
@@ -231,6 +231,27 @@ mod tests {
         drop(books);
         assert!(elder.wait(later()), "its end is noticed");
         assert!(proxy.foreign().take(&listener(), Some(1)), "and nothing is counted any more");
+    }
+
+    #[test]
+    fn rows_with_the_longest_names_are_sent() {
+        let longest =
+            ["n", "g", "l"].into_iter().zip([63, 253, 253]).map(|(letter, most)| letter.repeat(most));
+        let of = Counted::Source {
+            listener: ListenerId(longest.collect::<Vec<_>>().join("/").into()),
+            network: "2001:db8:aaaa:aaaa:aaaa:aaaa:aaaa:aaaa/128".parse().expect("a network"),
+            key: SourceKey::ProxySource,
+        };
+        let counts = vec![Count { of, open: u64::MAX, full_in: Duration::from_nanos(u64::MAX) }; ROWS];
+        let (ours, theirs) = Channel::pair().expect("two ends");
+        let theirs = Channel::new(theirs).expect("an end");
+        let books = Books::new(ours);
+        thread::scope(|scope| {
+            let told = scope.spawn(|| theirs.receive::<Entry>(None));
+            books.open(&counts).expect("sent");
+            let (entry, _) = told.join().expect("it does not panic").expect("understood");
+            assert!(matches!(entry, Entry::Counts(rows) if rows.len() == ROWS));
+        });
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl Appliance {
             let binds = config.binds.iter().filter(|bind| bind.sockets.contains(&failure.key));
             unbound.extend(binds.map(|bind| Unbound::new(bind.id.clone(), failure.key, &failure.reason)));
         }
-        self.kernel.loosen(config);
+        self.kernel.loosen();
         for failure in unbound.iter().filter(|failure| !self.unbound.contains(failure)) {
             tracing::error!(bind = %failure.bind, "{}", failure.message);
         }

@@ -74,46 +74,43 @@ impl Line {
             return Step::Malformed(Malformed::LineTooLong);
         }
         match self.next(byte) {
-            Ok(field) => {
-                self.field = field;
-                Step::NeedMore
-            }
+            Ok(()) => Step::NeedMore,
             Err(reason) => Step::Malformed(reason),
         }
     }
 
-    fn next(&mut self, byte: u8) -> Result<Field, Malformed> {
-        match self.field {
-            Field::Protocol(read) => protocol(read, byte),
+    /// Each field is read in its place: to move one out and back for every byte would cost several times as much.
+    fn next(&mut self, byte: u8) -> Result<(), Malformed> {
+        match &mut self.field {
+            Field::Protocol(read) => self.field = protocol(*read, byte)?,
             Field::Source(text) if byte == b' ' => {
                 self.source = text.finish().ok_or(Malformed::Address)?;
-                Ok(Field::Destination(text.again()))
+                self.field = Field::Destination(text.again());
             }
-            Field::Source(text) => Ok(Field::Source(address(text, byte)?)),
             Field::Destination(text) if byte == b' ' => {
                 self.destination = text.finish().ok_or(Malformed::Address)?;
-                Ok(Field::SourcePort(Decimal::new()))
+                self.field = Field::SourcePort(Decimal::new());
             }
-            Field::Destination(text) => Ok(Field::Destination(address(text, byte)?)),
+            Field::Source(text) | Field::Destination(text) => address(text, byte)?,
             Field::SourcePort(port) if byte == b' ' => {
                 self.source_port = port.finish().ok_or(Malformed::Port)?;
-                Ok(Field::DestinationPort(Decimal::new()))
+                self.field = Field::DestinationPort(Decimal::new());
             }
-            Field::SourcePort(port) => Ok(Field::SourcePort(digit(port, byte)?)),
             Field::DestinationPort(port) if byte == b'\r' => {
                 let source = Endpoint::new(self.source, self.source_port);
                 let destination = Endpoint::new(self.destination, port.finish().ok_or(Malformed::Port)?);
                 self.header = Header::Tcp(Addresses::new(source, destination));
-                Ok(Field::LineFeed)
+                self.field = Field::LineFeed;
             }
-            Field::DestinationPort(port) => Ok(Field::DestinationPort(digit(port, byte)?)),
+            Field::SourcePort(port) | Field::DestinationPort(port) => *port = digit(*port, byte)?,
             Field::Skipped => match byte {
-                b'\r' => Ok(Field::LineFeed),
-                b'\n' => Err(Malformed::LineEnd),
-                _ => Ok(Field::Skipped),
+                b'\r' => self.field = Field::LineFeed,
+                b'\n' => return Err(Malformed::LineEnd),
+                _ => {}
             },
-            Field::LineFeed => Err(Malformed::LineEnd),
+            Field::LineFeed => return Err(Malformed::LineEnd),
         }
+        Ok(())
     }
 }
 
@@ -134,10 +131,10 @@ fn protocol(read: u64, byte: u8) -> Result<Field, Malformed> {
 
 // A function of its own would leave a pointer to its caller's stack behind, which the verifier refuses (kernel 6.18).
 #[inline(always)]
-fn address(mut text: AddressText, byte: u8) -> Result<AddressText, Malformed> {
+fn address(text: &mut AddressText, byte: u8) -> Result<(), Malformed> {
     match byte {
         b'\r' | b'\n' => Err(Malformed::LineEnd),
-        _ => text.push(byte).map(|()| text).ok_or(Malformed::Address),
+        _ => text.push(byte).ok_or(Malformed::Address),
     }
 }
 

@@ -1,6 +1,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use ebpf_common::proxy_protocol::{Parser, Step};
+use ebpf_common::{
+    Said,
+    proxy_protocol::{Header, Parser, Progress, Step, WholeLine},
+};
 use proptest::{collection::vec, prelude::*, sample::Index};
 
 use crate::{
@@ -25,16 +28,20 @@ fn endpoints() -> impl Strategy<Value = (SocketAddr, SocketAddr)> {
     })
 }
 
-fn lines() -> impl Strategy<Value = Vec<u8>> {
-    let told = endpoints().prop_map(|(source, destination)| {
+/// As senders write them.
+fn sound_lines() -> impl Strategy<Value = Vec<u8>> {
+    endpoints().prop_map(|(source, destination)| {
         let protocol = if source.is_ipv4() { "TCP4" } else { "TCP6" };
         let (from, to) = (source.port(), destination.port());
         format!("PROXY {protocol} {} {} {from} {to}\r\n", source.ip(), destination.ip()).into_bytes()
-    });
+    })
+}
+
+fn lines() -> impl Strategy<Value = Vec<u8>> {
     // Lines of the right letters, mostly wrong.
     let odd = "PROXY (TCP4|TCP6|UNKNOWN|TCP)( [0-9a-f:.]{1,12}){0,2}( [0-9]{1,5}){0,3} ?\r?\n"
         .prop_map(String::into_bytes);
-    prop_oneof![2 => told, 1 => odd]
+    prop_oneof![2 => sound_lines(), 1 => odd]
 }
 
 /// IPv6 text that is often sound: groups, gaps and quads in any order.
@@ -121,6 +128,35 @@ fn mutate(bytes: &mut Vec<u8>, mutation: &Mutation) {
     }
 }
 
+/// What the reader of whole lines makes of a line of that length, with others' bytes behind it.
+fn whole(bytes: &[u8], length: usize) -> Option<Said> {
+    let text = [bytes, &[b'1'; WholeLine::BEYOND]].concat();
+    let mut line = WholeLine::UNREAD;
+    if !line.begin(&&text[..]) {
+        return None;
+    }
+    for _ in 0..WholeLine::NUMBERS {
+        match line.step(&&text[..], length) {
+            Progress::More => {}
+            Progress::Whole(said) => return Some(said),
+            Progress::Other => return None,
+        }
+    }
+    panic!("a line has no more numbers");
+}
+
+/// The same of the automaton, if it is a whole header of TCP.
+fn by_bytes(bytes: &[u8]) -> Option<Said> {
+    let mut parser = Parser::new();
+    match parser.feed(bytes) {
+        Step::Done(Header::Tcp(ends)) => {
+            let length = u16::try_from(parser.consumed()).expect("a header is short");
+            Some(Said::named(ends.source(), ends.destination(), length))
+        }
+        _ => None,
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
@@ -142,6 +178,35 @@ proptest! {
     fn ipv6_text_reads_as_the_reference_reads_it(text in ipv6_texts()) {
         let bytes = ended(format!("PROXY TCP6 {text} ::1 1 2\r\n").as_bytes());
         prop_assert_eq!(automaton(&bytes), Some(reference::read(&bytes)));
+    }
+
+    #[test]
+    fn a_sound_line_is_read_whole(line in sound_lines(), behind in vec(any::<u8>(), 0..8)) {
+        let bytes = [&line[..], &behind].concat();
+        prop_assert_eq!(whole(&bytes, bytes.len()), by_bytes(&line));
+        prop_assert!(whole(&bytes, line.len()).is_some());
+        prop_assert_eq!(whole(&bytes, line.len() - 1), None, "its end has not come");
+    }
+
+    #[test]
+    fn what_is_read_whole_reads_the_same_by_bytes(
+        line in lines(),
+        mutations in mutations(),
+        text in ipv6_texts(),
+    ) {
+        let mut mutated = line.clone();
+        mutations.iter().for_each(|mutation| mutate(&mut mutated, mutation));
+        let other = format!("PROXY TCP6 {text} {text} 1 65536\r\n").into_bytes();
+        let address = format!("PROXY TCP6 ::1 {text} 1 2\r\n").into_bytes();
+        for bytes in [&line, &mutated, &other, &address] {
+            for length in [bytes.len(), bytes.len() / 2] {
+                if let Some(said) = whole(bytes, length) {
+                    prop_assert_eq!(Some(said), by_bytes(&bytes[..length]));
+                }
+            }
+        }
+        // Nothing but a dotted quad in an address of IPv6 is left to the automaton.
+        prop_assert!(text.contains('.') || whole(&address, address.len()) == by_bytes(&address));
     }
 
     #[test]

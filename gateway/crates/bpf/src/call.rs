@@ -83,6 +83,12 @@ impl RawMap {
         Some(Self { descriptor: open(pin).ok()?, key, value }).filter(|_| fits)
     }
 
+    /// Likewise, whatever the sizes are.
+    pub(crate) fn any(pin: &Path) -> Option<Self> {
+        let key = MapInfo::from_pin(pin).ok()?.key_size() as usize;
+        Self::open(pin, key, 0)
+    }
+
     /// Every row; those that come or go meanwhile perhaps not.
     pub(crate) fn rows(&self) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
         let mut rows = Vec::new();

@@ -7,14 +7,14 @@ use aya::{
     Ebpf,
     maps::{Array, HashMap, MapData, PerCpuArray, PerCpuHashMap},
 };
-use ebpf_common::{Answers, EVICTED, QuotaKey, Unread, names};
+use ebpf_common::{Answers, EVICTED, QuotaKey, Tier, Unread, names};
 
 use crate::{
-    Error, Tier, Told, events,
+    Error, Told, events,
     limits::QuotaId,
     pins::Pins,
     row::{CountRow, DeskRow, Quota, RefusedRow},
-    rows::{failed, pinned},
+    rows::pinned,
 };
 
 /// What the programs count, for whoever shows it. Handles of their own, to be read from any thread; they stay
@@ -53,10 +53,10 @@ impl Counters {
         Ok(Self(Arc::new(Maps {
             netns,
             carried: Mutex::default(),
-            counts: pinned(pins, names::COUNTS)?.try_into().map_err(failed("open", names::COUNTS))?,
-            slots: pinned(pins, names::SLOTS)?.try_into().map_err(failed("open", names::SLOTS))?,
-            refused: pinned(pins, names::REFUSED)?.try_into().map_err(failed("open", names::REFUSED))?,
-            reasons: pinned(pins, names::REASONS)?.try_into().map_err(failed("open", names::REASONS))?,
+            counts: pinned(pins, names::COUNTS)?,
+            slots: pinned(pins, names::SLOTS)?,
+            refused: pinned(pins, names::REFUSED)?,
+            reasons: pinned(pins, names::REASONS)?,
             desk: programs.map(events::desk).transpose()?,
         })))
     }
@@ -76,9 +76,9 @@ impl Counters {
         rows.flat_map(|(key, processors)| {
             let mut totals = BTreeMap::new();
             for row in processors.iter() {
-                for (tier, answers) in [Tier::XdpNative, Tier::Tcx].into_iter().zip(row.0.tiers()) {
+                for (tier, answers) in Tier::ALL.into_iter().zip(row.0.tiers()) {
                     for (reason, total) in totals_of(&answers) {
-                        let sum: &mut u64 = totals.entry((tier.label(), reason)).or_default();
+                        let sum: &mut u64 = totals.entry((tier.name(), reason)).or_default();
                         *sum = sum.wrapping_add(total);
                     }
                 }

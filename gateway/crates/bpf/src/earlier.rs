@@ -101,7 +101,7 @@ impl Earlier {
 }
 
 impl Layout {
-    /// `None`: it has no such maps, or none of the sizes that every version has.
+    /// `None`: it has no such maps, or none of the sizes that version 2 has.
     pub(crate) fn open(directory: &Path) -> Option<Self> {
         Some(Self {
             directory: directory.to_owned(),

@@ -20,7 +20,7 @@ use crate::{
     netns,
     pins::Pins,
     row::{CountRow, Key, LimitRow, Quota},
-    rows::{failed, pinned},
+    rows::pinned,
 };
 
 /// What is pinned of one map layout.
@@ -149,18 +149,15 @@ fn layout(version: u32, pins: &Pins, programs: &BTreeMap<u32, String>) -> Result
 
 /// Rows of this version's maps, in every namespace.
 fn ours(pins: &Pins) -> Result<(Vec<LimitLine>, Vec<CountLine>), Error> {
-    let limits: HashMap<MapData, Key, LimitRow> =
-        pinned(pins, names::LIMITS)?.try_into().map_err(failed("open", names::LIMITS))?;
+    let limits: HashMap<MapData, Key, LimitRow> = pinned(pins, names::LIMITS)?;
     let limit = |(key, LimitRow(row)): (Key, LimitRow)| LimitLine {
         netns: key.0.netns(),
         address: key.address(),
         quota: QuotaId(row.quota()),
         most: row.most(),
     };
-    let slots: HashMap<MapData, u32, Quota> =
-        pinned(pins, names::SLOTS)?.try_into().map_err(failed("open", names::SLOTS))?;
-    let counts: Array<MapData, CountRow> =
-        pinned(pins, names::COUNTS)?.try_into().map_err(failed("open", names::COUNTS))?;
+    let slots: HashMap<MapData, u32, Quota> = pinned(pins, names::SLOTS)?;
+    let counts: Array<MapData, CountRow> = pinned(pins, names::COUNTS)?;
     let count = |(slot, Quota(key)): (u32, Quota)| {
         let open = counts.get(&slot, 0).ok()?.0.open().max(0).unsigned_abs();
         Some(CountLine { netns: key.netns(), quota: QuotaId(key.id()), open })
@@ -207,7 +204,7 @@ fn map(pins: &Pins, name: String) -> Result<MapLine, Error> {
         | MapType::LruHash
         | MapType::PerCpuHash
         | MapType::LruPerCpuHash
-        | MapType::LpmTrie => RawMap::open(&path, info.key_size() as usize, 0).and_then(|map| map.len().ok()),
+        | MapType::LpmTrie => RawMap::any(&path).and_then(|map| map.len().ok()),
         MapType::Array | MapType::PerCpuArray => usize::try_from(info.max_entries()).ok(),
         _ => None,
     };
@@ -220,14 +217,8 @@ fn programs() -> BTreeMap<u32, String> {
     named.filter_map(|program| Some((program.id(), program.name_as_str()?.to_owned()))).collect()
 }
 
-/// What of a gateway's is still there is ended: links first, at once, and then all pins. Fails where this process may not.
+/// What of a gateway's is still there is ended: links first, at once, then limits, and then all pins. Fails where this
+/// process may not.
 pub fn remove(pin_dir: &Path) -> Result<(), Error> {
-    for (_, pins) in Pins::all(pin_dir)? {
-        // So that what is not pinned, a filter of clsact, refuses nobody.
-        if let Some(layout) = Layout::open(pins.directory()) {
-            layout.close();
-        }
-        pins.remove_directory()?;
-    }
-    Ok(())
+    Pins::all(pin_dir)?.iter().try_for_each(|(_, pins)| pins.remove_directory())
 }

@@ -61,8 +61,8 @@ impl Tier {
     /// The text in the metric's label `tier`.
     pub const fn label(self) -> &'static str {
         match self {
-            Self::XdpNative | Self::XdpGeneric => "xdp",
-            Self::Tcx | Self::Clsact => "tc",
+            Self::XdpNative | Self::XdpGeneric => ebpf_common::Tier::Xdp.name(),
+            Self::Tcx | Self::Clsact => ebpf_common::Tier::Tc.name(),
         }
     }
 }

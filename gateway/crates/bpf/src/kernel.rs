@@ -38,16 +38,15 @@ pub struct Options {
     pub headers: Option<NonZeroU32>,
 }
 
-/// The kernel half at work. Dropping it leaves everything pinned as it is, as a crash does; [`Kernel::detach`]
-/// ends it.
+/// The kernel half at work. Dropping it leaves everything pinned as it is; a filter of clsact, which cannot be pinned, goes
+/// with it, unless the process is killed. [`Kernel::detach`] ends it.
 pub struct Kernel {
     programs: Ebpf,
     pins: Pins,
     netns: u64,
     rows: Rows,
     counters: Counters,
-    sources: Sources,
-    reads_headers: bool,
+    sources: Option<Sources>,
     earlier: Earlier,
     wanted: Interfaces,
     attached: BTreeMap<String, Result<Attached, Error>>,
@@ -71,8 +70,7 @@ impl Kernel {
         let rooms = [
             (names::SOURCES, options.sources),
             (names::BUCKETS, options.sources.map(half)),
-            (names::AWAITED, options.headers),
-            (names::SAID, options.headers),
+            (names::BEGINNINGS, options.headers),
         ];
         for (name, room) in rooms {
             let room = room.map_or(1, NonZeroU32::get);
@@ -89,7 +87,7 @@ impl Kernel {
         let programs = loader.load(&object.bytes).map_err(load_error)?;
         let rows = Rows::open(&pins, netns)?;
         let counters = Counters::open(&pins, Some(&programs), netns)?;
-        let sources = Sources::open(&pins, netns)?;
+        let sources = options.headers.map(|_| Sources::open(&pins, netns)).transpose()?;
         let earlier = Earlier::find(&pins, netns);
         let mut kernel = Self {
             programs,
@@ -98,7 +96,6 @@ impl Kernel {
             rows,
             counters,
             sources,
-            reads_headers: options.headers.is_some(),
             earlier,
             wanted: Interfaces::default(),
             attached: BTreeMap::new(),
@@ -154,18 +151,23 @@ impl Kernel {
         let same_hooks =
             self.wanted.hooks == interfaces.hooks && self.wanted.generic_xdp == interfaces.generic_xdp;
         for name in &interfaces.names {
-            let held = match before.remove(name) {
-                Some(Ok(attached))
-                    if same_hooks && !attached.is_second && self.is_in_place(name, &attached) =>
-                {
-                    Ok(attached)
-                }
-                _ => Attached::attach(&mut self.programs, &self.pins, self.netns, name, interfaces),
-            };
-            self.attached.insert(name.clone(), held);
+            if let Some(Ok(attached)) = before.remove(name)
+                && same_hooks
+                && !attached.is_second
+                && self.is_in_place(name, &attached)
+            {
+                self.attached.insert(name.clone(), Ok(attached));
+            }
+        }
+        // A filter of clsact goes with its link, which finds it by a handle: the next one's is the same.
+        drop(before);
+        for name in &interfaces.names {
+            if !self.attached.contains_key(name) {
+                let held = Attached::attach(&mut self.programs, &self.pins, self.netns, name, interfaces);
+                self.attached.insert(name.clone(), held);
+            }
         }
         self.wanted = interfaces.clone();
-        drop(before);
         interface::remove_others(&self.pins, self.attached.values().flatten())
     }
 
@@ -219,14 +221,9 @@ impl Kernel {
         self.pins.room(names::SOURCES).is_some_and(|room| room > 1)
     }
 
-    /// True: PROXY headers are read.
-    pub fn reads_headers(&self) -> bool {
-        self.reads_headers
-    }
-
-    /// Who is really calling.
-    pub fn sources(&self) -> &Sources {
-        &self.sources
+    /// Who is really calling; `None`: no PROXY header is read.
+    pub fn sources(&self) -> Option<&Sources> {
+        self.sources.as_ref()
     }
 
     /// What the programs count.

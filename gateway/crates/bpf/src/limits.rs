@@ -37,10 +37,9 @@ impl Limit {
 pub struct QuotaId(pub(crate) u64);
 
 impl QuotaId {
-    /// The id of a name: its hash, FNV-1a in 64 bits.
+    /// The id of a name: its hash.
     pub fn of(name: &str) -> Self {
-        let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        Self(name.bytes().fold(0xcbf2_9ce4_8422_2325, hash))
+        Self(fnv1a(name.bytes()))
     }
 }
 
@@ -48,6 +47,13 @@ impl fmt::Display for QuotaId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
     }
+}
+
+/// FNV-1a in 64 bits.
+pub(crate) fn fnv1a(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 /// Every key that a limit is found by: a wildcard's stands for each of the host's addresses that has no listener of its

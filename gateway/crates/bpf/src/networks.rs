@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use ebpf_common::{NetworkKey, Networks as Says};
 
-use crate::policy::mapped;
+use crate::{limits::fnv1a, policy::mapped};
 
 /// Networks that may not connect, may, or are free of limits, made ready for a trie: each row says what it says and what
 /// every network around it says, since a look-up finds the smallest only.
@@ -89,13 +89,12 @@ fn covers((around, bits): ([u8; 16], u8), (address, more): ([u8; 16], u8)) -> bo
     bits <= more && truncated(address, bits) == around
 }
 
-/// FNV-1a in 64 bits over every row; never 0.
+/// A hash of every row; never 0.
 fn id(rows: &BTreeMap<([u8; 16], u8), u32>) -> u64 {
-    let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
     let bytes = rows
         .iter()
         .flat_map(|((address, bits), says)| address.iter().copied().chain([*bits]).chain(says.to_be_bytes()));
-    bytes.fold(0xcbf2_9ce4_8422_2325, hash).max(1)
+    fnv1a(bytes).max(1)
 }
 
 #[cfg(test)]

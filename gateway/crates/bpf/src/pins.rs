@@ -5,8 +5,8 @@ use std::{
 
 use aya::maps::MapInfo;
 use ebpf_common::{
-    ABI_VERSION, Count, FlowKey, Limit, ListenerKey, Mark, NetworkKey, QuotaKey, Refused, Said, SourceCount,
-    SourceKey, SourceMark, names,
+    ABI_VERSION, Beginning, Count, FlowKey, Limit, ListenerKey, Mark, NetworkKey, QuotaKey, Refused,
+    SourceCount, SourceKey, SourceMark, names,
 };
 use nix::{
     errno::Errno,
@@ -16,12 +16,11 @@ use nix::{
 use crate::{Error, call, counting, error::Cause, interface};
 
 /// Pinned maps with the sizes of key and value.
-const MAPS: [(&str, usize, usize); 14] = [
+const MAPS: [(&str, usize, usize); 13] = [
     (names::LIMITS, size_of::<ListenerKey>(), size_of::<Limit>()),
     (names::NETWORKS, size_of::<u32>() + size_of::<NetworkKey>(), size_of::<u32>()),
     (names::SOURCES, size_of::<SourceKey>(), size_of::<SourceCount>()),
-    (names::AWAITED, size_of::<FlowKey>(), size_of::<u32>()),
-    (names::SAID, size_of::<FlowKey>(), size_of::<Said>()),
+    (names::BEGINNINGS, size_of::<FlowKey>(), size_of::<Beginning>()),
     (names::BUCKETS, size_of::<SourceKey>(), size_of::<u64>()),
     (names::PORTS, size_of::<u32>(), size_of::<u32>()),
     (names::COUNTS, size_of::<u32>(), size_of::<Count>()),
@@ -222,6 +221,12 @@ fn end_links(directory: &Path) {
     let is_link = |name: &String| name.starts_with(interface::PIN_PREFIX) || name.starts_with(counting::PIN);
     for name in entries(directory).into_iter().filter(is_link) {
         end_link(&directory.join(name));
+    }
+    // A filter of clsact is not pinned, and goes on: without limits it refuses nobody.
+    if let Some(limits) = call::RawMap::any(&directory.join(names::LIMITS))
+        && let Err(error) = limits.clear()
+    {
+        tracing::warn!(directory = %directory.display(), %error, "cannot empty the limits of these pins");
     }
 }
 

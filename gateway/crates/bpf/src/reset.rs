@@ -2,12 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     path::Path,
 };
 
 use aya::maps::{Array, HashMap, MapData};
-use ebpf_common::{ABI_VERSION, Count, Limit, SourceCount, SourceKey, names};
+use ebpf_common::{ABI_VERSION, Count, Limit, ListenerKey, SourceCount, SourceKey, names};
 
 use crate::{
     Error, QuotaId, netns,
@@ -79,7 +79,7 @@ enum Row {
 /// The counts, and what they count for.
 struct Books {
     netns: u64,
-    limits: BTreeMap<SocketAddr, Limit>,
+    limits: BTreeMap<ListenerKey, Limit>,
     slots: HashMap<MapData, u32, Quota>,
     counts: Array<MapData, CountRow>,
     sources: HashMap<MapData, Source, SourceRow>,
@@ -96,15 +96,14 @@ struct Live {
 impl Books {
     fn open(pins: &Pins) -> Result<Self, Error> {
         let netns = netns::cookie()?;
-        let limits: HashMap<MapData, Key, LimitRow> =
-            pinned(pins, names::LIMITS)?.try_into().map_err(failed("open", names::LIMITS))?;
+        let limits: HashMap<MapData, Key, LimitRow> = pinned(pins, names::LIMITS)?;
         let ours = limits.iter().flatten().filter(|(key, _)| key.0.netns() == netns);
         Ok(Self {
             netns,
-            limits: ours.map(|(key, row)| (key.address(), row.0)).collect(),
-            slots: pinned(pins, names::SLOTS)?.try_into().map_err(failed("open", names::SLOTS))?,
-            counts: pinned(pins, names::COUNTS)?.try_into().map_err(failed("open", names::COUNTS))?,
-            sources: pinned(pins, names::SOURCES)?.try_into().map_err(failed("open", names::SOURCES))?,
+            limits: ours.map(|(key, row)| (key.0, row.0)).collect(),
+            slots: pinned(pins, names::SLOTS)?,
+            counts: pinned(pins, names::COUNTS)?,
+            sources: pinned(pins, names::SOURCES)?,
         })
     }
 
@@ -162,11 +161,8 @@ impl Books {
     }
 
     fn limit(&self, local: SocketAddr) -> Option<&Limit> {
-        let wildcard: IpAddr = match local {
-            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        self.limits.get(&local).or_else(|| self.limits.get(&SocketAddr::new(wildcard, local.port())))
+        let exact = Key::new(self.netns, local).0;
+        self.limits.get(&exact).or_else(|| self.limits.get(&exact.wildcard()))
     }
 
     /// True: a listening address counts there.

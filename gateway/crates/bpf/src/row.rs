@@ -2,8 +2,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use aya::Pod;
 use ebpf_common::{
-    Count, Desk, FlowKey, Limit, ListenerKey, NetworkKey, QuotaKey, Refused, Said, SourceCount, SourceKey,
+    Beginning, Count, Desk, FlowKey, Limit, ListenerKey, NetworkKey, QuotaKey, Refused, SourceCount,
+    SourceKey,
 };
+
+use crate::policy::mapped;
 
 /// What crosses into the kernel, in aya's terms.
 macro_rules! row {
@@ -44,8 +47,8 @@ row!(
     Flow(FlowKey)
 );
 row!(
-    /// What its first segment says.
-    SaidRow(Said)
+    /// What its first segment says, once that has come.
+    BeginningRow(Beginning)
 );
 row!(
     /// A source or network.
@@ -68,11 +71,7 @@ row!(
 impl Key {
     /// The key of a listening address in a namespace.
     pub(crate) fn new(netns: u64, address: SocketAddr) -> Self {
-        let ip = match address.ip() {
-            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-            IpAddr::V6(ip) => ip,
-        };
-        Self(ListenerKey::new(netns, ip.octets(), address.port()))
+        Self(ListenerKey::new(netns, mapped(address.ip()), address.port()))
     }
 
     /// The listening address.

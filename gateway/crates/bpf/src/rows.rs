@@ -5,7 +5,8 @@ use std::{
 
 use aya::{
     maps::{
-        Array, HashMap, LpmTrie, MapData, MapError, PerCpuHashMap, PerCpuValues, lpm_trie::Key as NetworkOf,
+        Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuHashMap, PerCpuValues,
+        lpm_trie::Key as NetworkOf,
     },
     util::nr_cpus,
 };
@@ -17,7 +18,7 @@ use nix::{
 
 use crate::{
     Error, Networks, Proxied,
-    error::Cause,
+    error::{Cause, code},
     limits::{Limit, Limits, QuotaId, expanded},
     pins::Pins,
     row::{Key, LimitRow, Network, Quota, RefusedRow},
@@ -52,12 +53,12 @@ impl Rows {
             addresses: BTreeSet::new(),
             wanted: None,
             carried: BTreeMap::new(),
-            limits: pinned(pins, names::LIMITS)?.try_into().map_err(failed("open", names::LIMITS))?,
-            ports: pinned(pins, names::PORTS)?.try_into().map_err(failed("open", names::PORTS))?,
-            networks: pinned(pins, names::NETWORKS)?.try_into().map_err(failed("open", names::NETWORKS))?,
+            limits: pinned(pins, names::LIMITS)?,
+            ports: pinned(pins, names::PORTS)?,
+            networks: pinned(pins, names::NETWORKS)?,
             slots: Slots::open(pins, netns)?,
-            refused: pinned(pins, names::REFUSED)?.try_into().map_err(failed("open", names::REFUSED))?,
-            filled: pinned(pins, names::FILLED)?.try_into().map_err(failed("open", names::FILLED))?,
+            refused: pinned(pins, names::REFUSED)?,
+            filled: pinned(pins, names::FILLED)?,
         })
     }
 
@@ -65,11 +66,12 @@ impl Rows {
     /// in force in the kernel with [`Rows::loosen`]: which of two is narrower cannot be told of networks, and user space
     /// enforces each from the instant that it is published.
     pub(crate) fn tighten(&mut self, limits: &Limits) -> Result<(), Error> {
-        for limit in limits.values() {
-            // What counts, and what a row may refer to, is there before it.
-            self.add(limit.quota)?;
-            self.add_networks(limit)?;
-        }
+        // What counts, and what a row may refer to, is there before it.
+        limits.values().try_for_each(|limit| self.add(limit.quota))?;
+        // The addresses of one limit, and limits that say the same of them, share a set.
+        let sets: BTreeMap<u64, &Networks> =
+            limits.values().flat_map(networks).map(|set| (set.id(), set)).collect();
+        sets.into_values().try_for_each(|set| self.add_networks(set))?;
         for (address, limit) in expanded(limits, &self.addresses) {
             let key = Key::new(self.netns, address);
             let new = self.row(limit);
@@ -109,7 +111,8 @@ impl Rows {
         self.settle()?;
         self.remove_networks(limits)?;
         let quotas: BTreeSet<u64> = limits.values().map(|limit| limit.quota.0).collect();
-        let unwanted: Vec<_> = self.slots.all().filter(|(quota, _)| !quotas.contains(&quota.id())).collect();
+        let is_wanted = |quota: &QuotaKey| quota.netns() == self.netns && quotas.contains(&quota.id());
+        let unwanted: Vec<_> = self.slots.all().filter(|(quota, _)| !is_wanted(quota)).collect();
         for (quota, slot) in unwanted {
             // Connections of a listener that is gone may be there for long, and it may come back.
             if self.slots.count(slot) > 0 {
@@ -153,11 +156,12 @@ impl Rows {
         let mut narrower = false;
         for (address, limit) in &rows {
             let (key, row) = (Key::new(self.netns, *address), self.row(limit));
-            if let Some(before) = self.before(&key)?
-                && before.policy() != row.policy()
-            {
-                narrower |= limit.policy.is_some();
+            let before = self.before(&key)?;
+            if before == Some(row) {
+                continue;
             }
+            narrower |=
+                limit.policy.is_some() && before.is_some_and(|before| before.policy() != row.policy());
             self.set(key, row)?;
         }
         if narrower {
@@ -209,8 +213,8 @@ impl Rows {
         row
     }
 
-    fn add_networks(&mut self, limit: &Limit) -> Result<(), Error> {
-        for (key, bits, says) in networks(limit).flat_map(Networks::rows) {
+    fn add_networks(&mut self, set: &Networks) -> Result<(), Error> {
+        for (key, bits, says) in set.rows() {
             let key = NetworkOf::new(bits, Network(key));
             self.networks.insert(&key, says, 0).map_err(failed("add to", names::NETWORKS))?;
         }
@@ -237,7 +241,7 @@ impl Rows {
         let zeros = PerCpuValues::try_from(vec![RefusedRow(Refused::default()); processors]);
         let zeros = zeros.map_err(failed("size", names::REFUSED))?;
         match self.refused.insert(quota, zeros, BPF_NOEXIST) {
-            Err(error) if !is_there(&error) => Err(failed("add to", names::REFUSED)(error)),
+            Err(error) if code(&error) != Some(libc::EEXIST) => Err(failed("add to", names::REFUSED)(error)),
             _ => Ok(()),
         }
     }
@@ -272,8 +276,9 @@ pub(crate) fn owner(netns: u64, quota: QuotaId, proxied: bool) -> u64 {
 }
 
 /// A handle of its own of a pinned map.
-pub(crate) fn pinned(pins: &Pins, name: &'static str) -> Result<aya::maps::Map, Error> {
-    MapData::from_pin(pins.path(name)).and_then(aya::maps::Map::from_map_data).map_err(failed("open", name))
+pub(crate) fn pinned<M: TryFrom<Map, Error = MapError>>(pins: &Pins, name: &'static str) -> Result<M, Error> {
+    let map = MapData::from_pin(pins.path(name)).and_then(Map::from_map_data);
+    map.and_then(Map::try_into).map_err(failed("open", name))
 }
 
 /// Names the map in an error.
@@ -296,15 +301,10 @@ pub(crate) fn list<K>(
     keys.collect::<Result<_, _>>().map_err(failed("list", map))
 }
 
-/// True: it was not added, since it is there.
-pub(crate) fn is_there(error: &MapError) -> bool {
-    matches!(error, MapError::SyscallError(error) if error.io_error.raw_os_error() == Some(libc::EEXIST))
-}
-
 pub(crate) fn gone(outcome: Result<(), MapError>) -> Result<(), MapError> {
     match outcome {
         Err(MapError::KeyNotFound) => Ok(()),
-        Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        Err(error) if code(&error) == Some(libc::ENOENT) => Ok(()),
         other => other,
     }
 }

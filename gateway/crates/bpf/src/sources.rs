@@ -11,8 +11,8 @@ use crate::{
     limits::QuotaId,
     pins::Pins,
     policy::mapped,
-    row::{Flow, SaidRow, Source, SourceRow},
-    rows::{failed, owner, pinned},
+    row::{BeginningRow, Flow, Source, SourceRow},
+    rows::{failed, gone, owner, pinned},
 };
 
 /// Who is really calling, as the programs have read it in PROXY headers, and who of them has as many connections as one
@@ -22,7 +22,7 @@ pub struct Sources(Arc<Maps>);
 
 struct Maps {
     netns: u64,
-    said: Mutex<HashMap<MapData, Flow, SaidRow>>,
+    beginnings: Mutex<HashMap<MapData, Flow, BeginningRow>>,
     counts: Mutex<HashMap<MapData, Source, SourceRow>>,
 }
 
@@ -52,23 +52,23 @@ pub enum Header {
 impl Sources {
     /// Opens the pinned maps.
     pub(crate) fn open(pins: &Pins, netns: u64) -> Result<Self, Error> {
-        let said = pinned(pins, names::SAID)?.try_into().map_err(failed("open", names::SAID))?;
-        let mut counts: HashMap<_, Source, SourceRow> =
-            pinned(pins, names::SOURCES)?.try_into().map_err(failed("open", names::SOURCES))?;
+        let beginnings = pinned(pins, names::BEGINNINGS)?;
+        let mut counts: HashMap<_, Source, SourceRow> = pinned(pins, names::SOURCES)?;
         forget_full(&mut counts)?;
-        Ok(Self(Arc::new(Maps { netns, said: Mutex::new(said), counts: Mutex::new(counts) })))
+        Ok(Self(Arc::new(Maps { netns, beginnings: Mutex::new(beginnings), counts: Mutex::new(counts) })))
     }
 
-    /// What the connection of these ends began with; it is forgotten with that. `None`: the programs have not seen its first segment, or not known
-    /// it for that.
+    /// What the connection of these ends began with; it is forgotten with that. `None`: the programs have not seen its
+    /// first segment, or not known it for that.
     pub fn header(&self, peer: SocketAddr, local: SocketAddr) -> Option<Header> {
         let end = |address: SocketAddr| (mapped(address.ip()), address.port());
         let flow = Flow(ebpf_common::FlowKey::new(end(peer), end(local)));
-        let mut rows = self.0.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let SaidRow(said) = rows.get(&flow, 0).ok()?;
+        let mut rows = self.0.beginnings.lock().unwrap_or_else(PoisonError::into_inner);
+        let BeginningRow(beginning) = rows.get(&flow, 0).ok()?;
         // It is said once: the next connection of the same ends may come where nobody reads.
         let _ = rows.remove(&flow);
         drop(rows);
+        let said = beginning.said()?;
         let length = said.length();
         Some(match said.ends() {
             Some((source, destination)) => {
@@ -86,21 +86,19 @@ impl Sources {
         let bits = if address.is_ipv4() { bits.saturating_add(96) } else { bits };
         let key = Source(SourceKey::new(owner(self.0.netns, quota, true), mapped(address), bits));
         let mut counts = self.0.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        // Its bucket stays.
-        let before = counts.get(&key, 0).map_or(SourceCount::new(0, 0), |row| row.0);
-        counts.insert(key, SourceRow(before.full(full)), 0).map_err(failed("write", names::SOURCES))
+        if full {
+            counts.insert(key, SourceRow(SourceCount::FULL), 0).map_err(failed("write", names::SOURCES))
+        } else {
+            gone(counts.remove(&key)).map_err(failed("remove from", names::SOURCES))
+        }
     }
 }
 
 /// What an earlier process has said of sources in PROXY headers: it counted them, and we begin anew.
 fn forget_full(counts: &mut HashMap<MapData, Source, SourceRow>) -> Result<(), Error> {
-    let full = SourceCount::new(0, 0).full(true).open();
-    let marked: Vec<(Source, SourceRow)> =
-        counts.iter().filter_map(Result::ok).filter(|(_, row)| row.0.open() == full).collect();
-    for (key, row) in marked {
-        counts.insert(key, SourceRow(row.0.full(false)), 0).map_err(failed("write", names::SOURCES))?;
-    }
-    Ok(())
+    let marked = counts.iter().flatten().filter(|(_, row)| row.0.open() == SourceCount::FULL.open());
+    let marked: Vec<Source> = marked.map(|(key, _)| key).collect();
+    marked.iter().try_for_each(|key| gone(counts.remove(key))).map_err(failed("remove from", names::SOURCES))
 }
 
 impl std::fmt::Debug for Sources {

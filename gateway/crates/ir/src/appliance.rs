@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 pub struct Appliance {
     /// Addresses for Gateways that name none; empty: the wildcard of both families.
     pub addresses: Vec<IpNet>,
-    /// Worker threads; `None`: one per core that the process may use. Takes effect at start.
+    /// Worker threads; `None`: one per core that the process may use. Takes effect at start or upgrade.
     pub workers: Option<usize>,
-    /// The admin page; loopback only. Takes effect at start.
+    /// The admin page; loopback only. Takes effect at start or upgrade.
     pub admin: SocketAddr,
     /// The kernel half.
     pub kernel: KernelSettings,

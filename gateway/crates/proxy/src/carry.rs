@@ -45,7 +45,7 @@ pub(crate) struct Carry {
 }
 
 /// Most refused connections that are held open at an instant, and most sources that are kept track of, in some
-/// 150 MB: over all listeners.
+/// 113 MB: over all listeners.
 const HELD: u64 = 1_024;
 const TRACKED: usize = 1_000_000;
 

@@ -1,4 +1,9 @@
-use ebpf_common::proxy_protocol::{Parser, Step, V1_MAX_LENGTH, V1_SIGNATURE, V2_MAX_LENGTH, V2_SIGNATURE};
+use ebpf_common::{
+    Said,
+    proxy_protocol::{
+        Header, Parser, Progress, Step, V1_MAX_LENGTH, V1_SIGNATURE, V2_MAX_LENGTH, V2_SIGNATURE, WholeLine,
+    },
+};
 
 /// Words of both versions.
 pub const DICTIONARY: &[&[u8]] = &[
@@ -32,7 +37,7 @@ pub const DICTIONARY: &[&[u8]] = &[
     b"GET / HTTP/1.1\r\n",
 ];
 
-/// Whole and byte by byte alike; it ends once and for ever, within its bounds, and never early.
+/// Whole, number by number and byte by byte alike; it ends once and for ever, within its bounds, and never early.
 pub fn check(input: &[u8]) -> String {
     let mut whole = Parser::new();
     let step = whole.feed(input);
@@ -63,9 +68,32 @@ pub fn check(input: &[u8]) -> String {
         );
     }
     judge_signature(&whole, step, read);
+    read_numbers(input, step, consumed);
     // An address is one answer, not one each.
     let text = format!("{step:?} {}", whole.is_recognised());
     text.chars().filter(|character| !character.is_ascii_digit()).take(60).collect()
+}
+
+/// What is read number by number is what was read byte by byte.
+fn read_numbers(input: &[u8], step: Step, consumed: usize) {
+    let text = [input, &[b'1'; WholeLine::BEYOND]].concat();
+    let mut line = WholeLine::UNREAD;
+    if !line.begin(&&text[..]) {
+        return;
+    }
+    for _ in 0..WholeLine::NUMBERS {
+        match line.step(&&text[..], input.len()) {
+            Progress::More => {}
+            Progress::Other => return,
+            Progress::Whole(said) => {
+                let Step::Done(Header::Tcp(ends)) = step else { panic!("{said:?} is no header: {step:?}") };
+                let length = u16::try_from(consumed).expect("a line is short");
+                assert_eq!(said, Said::named(ends.source(), ends.destination(), length));
+                return;
+            }
+        }
+    }
+    panic!("a line has no more numbers");
 }
 
 fn judge_signature(parser: &Parser, step: Step, read: &[u8]) {

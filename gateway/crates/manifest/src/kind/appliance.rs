@@ -15,7 +15,7 @@ pub struct Appliance {
     #[serde(default)]
     #[schemars(with = "Vec<String>", length(max = 64), extend("items" = {"type": "string", "format": "cidr"}))]
     pub addresses: Vec<IpNet>,
-    /// Worker threads; by default one per core that the process may use. Takes effect at start.
+    /// Worker threads; by default one per core that the process may use. Takes effect at start or upgrade.
     #[schemars(range(min = 1, max = 1024))]
     pub workers: Option<u16>,
     /// The admin page.
@@ -38,7 +38,7 @@ pub struct Appliance {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ApplianceAdmin {
-    /// A loopback address and port; by default `127.0.0.1:19000`. Takes effect at start.
+    /// A loopback address and port; by default `127.0.0.1:19000`. Takes effect at start or upgrade.
     #[schemars(with = "Option<String>", extend("format" = "address-port"))]
     pub address: Option<SocketAddr>,
 }
