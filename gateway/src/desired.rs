@@ -8,7 +8,9 @@ use std::{
 };
 
 use manifest::{Diagnostic, Loader, ManifestSet, Spent};
-use translate::{EffectiveLimit, HostFacts, Origins, Statuses, Translation, Translator, translate};
+use translate::{
+    EffectiveLimit, GatewayService, HostFacts, Origins, Statuses, Translation, Translator, translate,
+};
 
 use crate::{
     digest::{BEING_WRITTEN, Cache, Digests},
@@ -32,6 +34,8 @@ pub(crate) struct Desired {
     pub(crate) limits: Vec<EffectiveLimit>,
     /// Who has set the rest that a connection meets.
     pub(crate) origins: Origins,
+    /// What each Gateway that is served is to those around it.
+    pub(crate) services: Vec<GatewayService>,
     /// What is wrong with the files.
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// What that took.
@@ -99,12 +103,12 @@ impl Source {
             half
         });
         self.files = Some(files.clone());
-        let facts = HostFacts { addresses: host::addresses() };
+        let facts = HostFacts { addresses: host::addresses(), authorities: host::authorities() };
         let (translation, translate) = timed(|| self.translator.translate(&set, &facts));
-        let Translation { gateway: config, statuses, limits, origins, diagnostics } = translation;
+        let Translation { gateway: config, statuses, limits, origins, services, diagnostics } = translation;
         let Spent { read, parse } = self.loader.spent();
         let phases = Phases { read: read + digested, parse, translate, ..Phases::default() };
-        Desired { files, config, statuses, limits, origins, diagnostics, phases }
+        Desired { files, config, statuses, limits, origins, services, diagnostics, phases }
     }
 }
 
@@ -119,6 +123,8 @@ pub(crate) struct Translated {
     pub(crate) limits: Vec<EffectiveLimit>,
     /// Who has set the rest that a connection meets.
     pub(crate) origins: Origins,
+    /// What each Gateway that is served is to those around it.
+    pub(crate) services: Vec<GatewayService>,
     /// What is wrong with the files, those of the loader included.
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
@@ -128,18 +134,20 @@ pub(crate) struct Translated {
 pub(crate) fn check(paths: &[PathBuf]) -> (Translated, Phases) {
     let mut loader = Loader::of_paths(paths.iter().cloned());
     let set = loader.load();
-    let (translated, translate) = timed(|| translated(&set, &HostFacts { addresses: None }));
+    let facts = HostFacts { addresses: None, authorities: host::authorities() };
+    let (translated, translate) = timed(|| translated(&set, &facts));
     let Spent { read, parse } = loader.spent();
     (translated, Phases { read, parse, translate, ..Phases::default() })
 }
 
 fn translated(set: &ManifestSet, facts: &HostFacts) -> Translated {
-    let Translation { gateway, statuses, limits, origins, diagnostics } = translate(set, facts);
+    let Translation { gateway, statuses, limits, origins, services, diagnostics } = translate(set, facts);
     Translated {
         config: gateway,
         statuses: statuses.iter().map(|status| ObjectStatus::from(&**status)).collect(),
         limits,
         origins,
+        services,
         diagnostics,
     }
 }

@@ -2,7 +2,10 @@
 
 mod events;
 
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    sync::{Arc, LazyLock},
+};
 
 use nix::{ifaddrs::getifaddrs, net::if_::InterfaceFlags, sys::socket::SockaddrStorage};
 
@@ -33,6 +36,19 @@ pub(crate) fn interfaces() -> Option<Vec<HostAddress>> {
 fn address(storage: &SockaddrStorage) -> Option<IpAddr> {
     let v4 = storage.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
     v4.or_else(|| storage.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
+}
+
+/// The authorities that the host trusts, as its package of CA certificates has them (`SSL_CERT_FILE` and `SSL_CERT_DIR`
+/// name others). Read once. `None`: there are none.
+pub(crate) fn authorities() -> Option<Arc<ir::Authorities>> {
+    static AUTHORITIES: LazyLock<Option<Arc<ir::Authorities>>> = LazyLock::new(|| {
+        let found = rustls_native_certs::load_native_certs();
+        for error in &found.errors {
+            tracing::debug!(%error, "cannot read some of the host's CA certificates");
+        }
+        ir::Authorities::of_system("System", found.certs).ok().map(Arc::new)
+    });
+    AUTHORITIES.clone()
 }
 
 /// Addresses of all interfaces, sorted. `None`: the kernel does not say.

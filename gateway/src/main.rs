@@ -19,6 +19,7 @@ mod privileges;
 mod published;
 mod refused;
 mod reload;
+mod services;
 mod signals;
 mod status_store;
 mod systemd;

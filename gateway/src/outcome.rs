@@ -3,7 +3,8 @@
 
 use std::{collections::BTreeSet, io};
 
-use ir::{Bind, BindId, SocketKey};
+use ir::{Bind, BindId, ListenerId, SocketKey};
+use manifest::ObjectId;
 use nix::errno::Errno;
 use serde_json::{Value, json};
 
@@ -43,8 +44,8 @@ pub(crate) fn is_expected(bind: &Bind, key: &SocketKey, error: &io::Error) -> bo
     no_ipv6 && key.address.is_unspecified() && key.address.is_ipv6() && bind.sockets.iter().any(other_half)
 }
 
-/// A listener none of whose addresses is bound is not programmed, and the Gateway whose address is missing says
-/// so. True if there was anything to say of this object.
+/// A listener none of whose addresses is bound is not programmed, and the Gateway or ListenerSet that it stands in says
+/// so where an address is missing. True if there was anything to say of this object.
 pub(crate) fn lay_over(status: &mut ObjectStatus, config: &ir::Gateway, unbound: &[Unbound]) -> bool {
     let mut said = false;
     if unbound.is_empty() {
@@ -58,13 +59,13 @@ pub(crate) fn lay_over(status: &mut ObjectStatus, config: &ir::Gateway, unbound:
         let message = missing.iter().map(|unbound| unbound.message.as_str()).collect::<Vec<_>>().join("; ");
         let bound_nowhere = bind.sockets.iter().all(|key| missing.iter().any(|unbound| unbound.key == *key));
         let names: BTreeSet<&str> =
-            bind.listeners.iter().filter_map(|listener| listener.id.0.rsplit('/').next()).collect();
-        if is_gateway_of(status, bind) {
+            bind.listeners.iter().filter_map(|listener| name_in(&status.id, &listener.id)).collect();
+        if !names.is_empty() {
             said = true;
+            let reason = if &*status.id.kind == "Gateway" { "AddressNotUsable" } else { "PortUnavailable" };
             let ObjectStatus { document, .. } = &mut *status;
             let generation = &document.metadata;
-            let conditions = &mut document.status["conditions"];
-            set(conditions, generation, "Programmed", "AddressNotUsable", &message);
+            set(&mut document.status["conditions"], generation, "Programmed", reason, &message);
             let Some(listeners) = document.status.get_mut("listeners").and_then(Value::as_array_mut) else {
                 continue;
             };
@@ -78,9 +79,16 @@ pub(crate) fn lay_over(status: &mut ObjectStatus, config: &ir::Gateway, unbound:
     said
 }
 
-fn is_gateway_of(status: &ObjectStatus, bind: &Bind) -> bool {
-    let of = format!("{}/{}/", status.id.namespace, status.id.name);
-    &*status.id.kind == "Gateway" && bind.listeners.first().is_some_and(|first| first.id.0.starts_with(&of))
+/// The name of a listener in the object that it stands in; `None`: it stands in another.
+fn name_in<'l>(object: &ObjectId, listener: &'l ListenerId) -> Option<&'l str> {
+    let parts: Vec<&str> = listener.0.split('/').collect();
+    let (kind, namespace, owner, name) = match *parts.as_slice() {
+        [namespace, gateway, name] => ("Gateway", namespace, gateway, name),
+        [_, _, namespace, set, name] => ("ListenerSet", namespace, set, name),
+        _ => return None,
+    };
+    let is_owner = &*object.kind == kind && &*object.namespace == namespace && &*object.name == owner;
+    is_owner.then_some(name)
 }
 
 fn set(conditions: &mut Value, metadata: &Metadata, kind: &str, reason: &str, message: &str) {

@@ -17,8 +17,8 @@ use serde_json::Value;
 
 use crate::{clock, whole_file};
 
-/// The kind over whose statuses something is laid.
-const GATEWAY: &str = "Gateway";
+/// The kinds over whose statuses something is laid.
+const LAID_OVER: [&str; 2] = ["Gateway", "ListenerSet"];
 
 /// What stands in place of a namespace in the path of a cluster-scoped object's file.
 pub(crate) const CLUSTER: &str = "_";
@@ -145,7 +145,7 @@ impl StatusStore {
         let mut shown = Vec::with_capacity(statuses.len());
         for source in statuses {
             // What is bound is the machine's to say, and may be other than before.
-            if &*source.id.kind != GATEWAY
+            if !LAID_OVER.contains(&&*source.id.kind)
                 && let Some(written) = self.written.get_mut(&source.id)
                 && written.source.as_ref().is_some_and(|known| Arc::ptr_eq(known, source))
             {

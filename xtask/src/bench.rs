@@ -74,9 +74,11 @@ fn refuse(rest: &[String]) -> Result<()> {
     let mut run = step::command("python3");
     run.arg(&rig).arg("--out").arg(&results).args(rest).env("GATEWAY_CAPS", CAPS).env(
         "GATEWAY_CMD",
+        // Pins need a BPF file system, as the unit mounts it; in a mount namespace that ends with the process.
         format!(
-            "{} run --config-dir {{dir}} --state-dir {{state}} --runtime-dir {{state}} \
-             --admin 127.0.0.1:{{admin}} --workers {{threads}} --kernel require",
+            "unshare --mount sh -c 'mkdir {{state}}/bpf && mount -t bpf bpf {{state}}/bpf && exec {} run \
+             --config-dir {{dir}} --state-dir {{state}} --runtime-dir {{state}} \
+             --admin 127.0.0.1:{{admin}} --workers {{threads}} --kernel require'",
             gateway.display(),
         ),
     );

@@ -10,7 +10,7 @@ pub(crate) enum Network {
 }
 
 /// Bytes of the Ethernet header.
-const ETHERNET: usize = 14;
+pub(crate) const ETHERNET: usize = 14;
 
 /// Most VLAN tags that are skipped: one of a customer inside one of a provider (IEEE 802.1ad).
 const TAGS: usize = 2;
@@ -19,6 +19,17 @@ const IPV4: u16 = 0x0800_u16.to_be();
 const IPV6: u16 = 0x86dd_u16.to_be();
 const CUSTOMER_TAG: u16 = 0x8100_u16.to_be();
 const PROVIDER_TAG: u16 = 0x88a8_u16.to_be();
+
+/// What follows the Ethernet header of a frame without tags, [`ETHERNET`] bytes from its start; `None`: one with tags, or no
+/// IP.
+#[inline(always)]
+pub(crate) fn untagged<P: Packet>(packet: &P) -> Option<Network> {
+    match packet.part(0, ETHERNET)?.half(12) {
+        IPV4 => Some(Network::V4),
+        IPV6 => Some(Network::V6),
+        _ => None,
+    }
+}
 
 /// Skips the Ethernet header and VLAN tags: what follows, and where. `Err(None)`: no IP.
 #[inline(always)]

@@ -1,4 +1,4 @@
-use crate::{Bytes, Packet, Unread};
+use crate::{Bytes, Packet, Unread, frame::ETHERNET};
 
 /// A TCP segment's place in an IP packet. Offsets are from the start of the frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +10,13 @@ pub(crate) struct Carried {
 }
 
 const TCP: u8 = 6;
+const UDP: u8 = 17;
+/// Of version 6.
+const ICMP: u8 = 58;
+
+/// Bytes of a TCP header without options, and where its flags are.
+pub(crate) const TCP_HEADER: usize = 20;
+pub(crate) const FLAGS: usize = 13;
 
 /// Bytes of an IPv4 header without options.
 pub(crate) const V4_HEADER: usize = 20;
@@ -40,6 +47,34 @@ pub(crate) fn tcp_in_v4<P: Packet>(packet: &P, at: usize) -> Result<Carried, Opt
         return Err(Some(Unread::Malformed));
     }
     Ok(Carried { at: at + header, length: total - header })
+}
+
+/// The flags of TCP in an IPv4 packet without options, right behind an Ethernet header; 0: another protocol. `None`: it is
+/// another packet, which [`tcp_in_v4`] looks into.
+#[inline(always)]
+pub(crate) fn plain_flags_in_v4<P: Packet>(packet: &P) -> Option<u8> {
+    let headers = packet.part(ETHERNET, V4_HEADER + TCP_HEADER)?;
+    if headers.byte(0) != 0x45 {
+        return None;
+    }
+    if headers.byte(9) != TCP {
+        return Some(0);
+    }
+    let is_whole =
+        headers.half(6) & FRAGMENTED == 0 && usize::from(u16::from_be(headers.half(2))) >= V4_HEADER;
+    if is_whole { Some(headers.byte(V4_HEADER + FLAGS)) } else { None }
+}
+
+/// Likewise, behind an IPv6 header without extension headers; [`tcp_in_v6`] looks into others.
+#[inline(always)]
+pub(crate) fn plain_flags_in_v6<P: Packet>(packet: &P) -> Option<u8> {
+    let headers = packet.part(ETHERNET, V6_HEADER + TCP_HEADER)?;
+    match headers.byte(6) {
+        _ if headers.byte(0) >> 4 != 6 => None,
+        TCP => Some(headers.byte(V6_HEADER + FLAGS)),
+        UDP | ICMP => Some(0),
+        _ => None,
+    }
 }
 
 /// Most extension headers that are skipped. RFC 8200 §4.1 names seven, two of them twice; real segments have

@@ -35,7 +35,7 @@ pub use reset::{RESET_V4, RESET_V6, Reset};
 pub use segment::{Ends, Opening};
 pub use verdict::{
     DropReason, EVICTED, HANDSHAKE, Handshakes, Headers, Listeners, REASONS, Refusal, Unread, Verdict, find,
-    judge,
+    is_unrelated, judge,
 };
 
 /// Version of the map layouts. The object file carries it, the loader checks it, and pins live in a directory

@@ -2,7 +2,7 @@ use crate::{
     Bytes, FlowKey, ListenerKey, Packet, Unread,
     address::Address,
     frame::{self, Network},
-    ip,
+    ip::{self, FLAGS, TCP_HEADER},
 };
 
 /// A TCP segment that opens a connection, or that may be the last of a handshake, with what an answer needs.
@@ -40,13 +40,28 @@ pub enum Ends {
     V6([u32; 9]),
 }
 
-/// Bytes of a TCP header without options.
-const HEADER: usize = 20;
-
 const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
 const RST: u8 = 0x04;
 const ACK: u8 = 0x10;
+
+/// True: these flags ask for a connection, or may end a handshake and `later` wants those. Others find no listening socket to
+/// answer them, or are dropped there (RFC 9293 §3.10.7.2).
+#[inline(always)]
+fn asks(flags: u8, later: impl FnOnce() -> bool) -> bool {
+    let flags = flags & (SYN | ACK | RST | FIN);
+    flags == SYN || (flags & !FIN == ACK && later())
+}
+
+/// Looks at a frame in the places where most have their headers: `None` where one may ask for a connection, or lies elsewhere.
+#[inline(always)]
+pub(crate) fn asks_nothing<P: Packet>(packet: &P, later: impl FnOnce() -> bool) -> Option<()> {
+    let flags = match frame::untagged(packet)? {
+        Network::V4 => ip::plain_flags_in_v4(packet)?,
+        Network::V6 => ip::plain_flags_in_v6(packet)?,
+    };
+    if asks(flags, later) { None } else { Some(()) }
+}
 
 impl Opening {
     /// Reads a frame. `Err(None)`: not a segment that opens a connection, which nothing is wrong with. `later`: is
@@ -58,15 +73,13 @@ impl Opening {
             Network::V4 => ip::tcp_in_v4(packet, at)?,
             Network::V6 => ip::tcp_in_v6(packet, at)?,
         };
-        let tcp = packet.part(carried.at, HEADER).ok_or(Unread::Malformed)?;
-        let flags = tcp.byte(13) & (SYN | ACK | RST | FIN);
-        let ends = flags & !FIN == ACK;
-        // Others find no listening socket to answer them, or are dropped there (RFC 9293 §3.10.7.2).
-        if flags != SYN && !(ends && later()) {
+        let tcp = packet.part(carried.at, TCP_HEADER).ok_or(Unread::Malformed)?;
+        if !asks(tcp.byte(FLAGS), later) {
             return Err(None);
         }
+        let ends = tcp.byte(FLAGS) & SYN == 0;
         let header = usize::from(tcp.byte(12) >> 4) * 4;
-        if header < HEADER || carried.length < header {
+        if header < TCP_HEADER || carried.length < header {
             return Err(Some(Unread::Malformed));
         }
         let (source, destination) = match network {

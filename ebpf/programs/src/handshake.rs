@@ -4,9 +4,12 @@ use aya_ebpf::{
     bindings::{BPF_F_CURRENT_NETNS, BPF_TCP_LISTEN, BPF_TCP_NEW_SYN_RECV},
     helpers::generated::{bpf_sk_release, bpf_skc_lookup_tcp},
 };
-use ebpf_common::{Ends, HANDSHAKE, Handshakes, Opening};
+use ebpf_common::{Ends, HANDSHAKE, Handshakes, Headers, Opening};
 
-use crate::maps::{filled, now};
+use crate::{
+    header::Awaited,
+    maps::{filled, lately},
+};
 
 /// The kernel's own socket table, in the namespace of the interface that a frame came in by.
 pub(crate) struct Table {
@@ -14,11 +17,23 @@ pub(crate) struct Table {
     pub(crate) context: *mut c_void,
 }
 
+/// True: segments that open no connection are looked at too.
+#[inline(always)]
+pub(crate) fn wants_more() -> bool {
+    Awaited.are_read() || filled_lately()
+}
+
+#[inline(always)]
+fn filled_lately() -> bool {
+    let filled = filled();
+    // The clock of the last tick may be behind what another processor has noted.
+    filled != 0 && lately().saturating_sub(filled) < HANDSHAKE
+}
+
 impl Handshakes for Table {
     #[inline(always)]
     fn filled_lately(&self) -> bool {
-        let filled = filled();
-        filled != 0 && now().wrapping_sub(filled) < HANDSHAKE
+        filled_lately()
     }
 
     #[inline(always)]

@@ -7,13 +7,14 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use ebpf_common::{
-    Answer, Ending, Event, Headers, Opening, RESET_V4, RESET_V6, Refusal, Reset, Tier, Verdict, judge,
+    Answer, Ending, Event, Headers, Opening, RESET_V4, RESET_V6, Refusal, Reset, Tier, Verdict, is_unrelated,
+    judge,
 };
 
 use crate::{
     atomic::opaque,
     context::Frame,
-    handshake::Table,
+    handshake::{Table, wants_more},
     header::{self, Awaited, Kill, READ_HEADER},
     maps::{Maps, count_reason, may_answer, netns, refused, report},
 };
@@ -26,6 +27,9 @@ const PACKET_HOST: u32 = 0;
 
 #[classifier]
 fn gateway_tc(context: TcContext) -> i32 {
+    if is_unrelated(&Frame::of_tc(&context), wants_more) {
+        return TC_ACT_UNSPEC;
+    }
     let action = run(context.skb.skb);
     if Awaited.are_read() && action == READ_HEADER {
         read_header(context.skb.skb);
@@ -37,7 +41,7 @@ fn gateway_tc(context: TcContext) -> i32 {
 
 #[inline(never)]
 extern "C" fn run(context: *mut __sk_buff) -> i32 {
-    let context = TcContext::new(context);
+    let context = hidden(context);
     let linear = context.data_end() - context.data();
     let wanted = context.len().min(HEADERS);
     if linear < wanted as usize {
@@ -60,13 +64,17 @@ extern "C" fn run(context: *mut __sk_buff) -> i32 {
     }
 }
 
+/// Not in the compiler's sight: it would read the context in the caller and pass on what it found there.
+#[inline(always)]
+fn hidden(context: *mut __sk_buff) -> TcContext {
+    TcContext::new(opaque(context as usize) as *mut __sk_buff)
+}
+
 /// Reads a PROXY header. Where its connection is refused, the segment becomes a reset for our own socket, and what the
 /// client sends again meets none.
 #[inline(never)]
 extern "C" fn read_header(context: *mut __sk_buff) -> i32 {
-    // Not in the compiler's sight: it would read the context in the caller and pass on what it found there.
-    let context = opaque(context as usize) as *mut __sk_buff;
-    header::read(&Frame::of_tc(&TcContext::new(context)));
+    header::read(&Frame::of_tc(&hidden(context)));
     // A constant would be put in the caller's place, and what is left in the register here is refused by the verifier.
     opaque(0) as i32
 }
@@ -85,8 +93,7 @@ extern "C" fn read_line(context: *mut __sk_buff) -> i32 {
 /// Likewise, once it is read.
 #[inline(never)]
 extern "C" fn judge_header(context: *mut __sk_buff) -> i32 {
-    let context = opaque(context as usize) as *mut __sk_buff;
-    kill(&TcContext::new(context));
+    kill(&hidden(context));
     opaque(TC_ACT_UNSPEC as usize) as i32
 }
 

@@ -5,55 +5,56 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use ebpf_common::{
-    Answer, Bytes, Ending, Event, Headers, Opening, Packet, RESET_V4, RESET_V6, Reset, Tier, Verdict, judge,
+    Answer, Bytes, Ending, Event, Headers, Opening, Packet, RESET_V4, RESET_V6, Reset, Tier, Verdict,
+    is_unrelated, judge,
 };
 
 use crate::{
     atomic::opaque,
     context::Frame,
-    handshake::Table,
+    handshake::{Table, wants_more},
     header::{self, Awaited, Kill, READ_HEADER},
     maps::{Maps, count_reason, may_answer, netns, refused, report},
 };
 
 #[xdp(frags)]
 fn gateway_xdp_frags(context: XdpContext) -> u32 {
-    finish(context.ctx, frags(context.ctx))
+    with(context, frags)
 }
 
 #[inline(never)]
 extern "C" fn frags(context: *mut xdp_md) -> i32 {
-    run(&XdpContext::new(context), whole_length, transmit) as i32
+    run(&hidden(context), whole_length, transmit) as i32
 }
 
 #[xdp]
 fn gateway_xdp(context: XdpContext) -> u32 {
-    finish(context.ctx, linear(context.ctx))
+    with(context, linear)
 }
 
 #[inline(never)]
 extern "C" fn linear(context: *mut xdp_md) -> i32 {
-    run(&XdpContext::new(context), linear_length, transmit) as i32
+    run(&hidden(context), linear_length, transmit) as i32
 }
 
 #[xdp(frags)]
 fn gateway_veth_frags(context: XdpContext) -> u32 {
-    finish(context.ctx, veth_frags(context.ctx))
+    with(context, veth_frags)
 }
 
 #[inline(never)]
 extern "C" fn veth_frags(context: *mut xdp_md) -> i32 {
-    run(&XdpContext::new(context), whole_length, redirect) as i32
+    run(&hidden(context), whole_length, redirect) as i32
 }
 
 #[xdp]
 fn gateway_veth(context: XdpContext) -> u32 {
-    finish(context.ctx, veth_linear(context.ctx))
+    with(context, veth_linear)
 }
 
 #[inline(never)]
 extern "C" fn veth_linear(context: *mut xdp_md) -> i32 {
-    run(&XdpContext::new(context), linear_length, redirect) as i32
+    run(&hidden(context), linear_length, redirect) as i32
 }
 
 #[xdp]
@@ -113,24 +114,32 @@ fn run(context: &XdpContext, length: fn(&XdpContext) -> usize, send: fn(&XdpCont
     }
 }
 
-/// Does what the first half has answered.
+/// Passes what most frames are, and does what the first part answers for the others.
 #[inline(always)]
-fn finish(context: *mut xdp_md, action: i32) -> u32 {
+fn with(context: XdpContext, first: extern "C" fn(*mut xdp_md) -> i32) -> u32 {
+    if is_unrelated(&Frame::of_xdp(&context), wants_more) {
+        return xdp_action::XDP_PASS;
+    }
+    let action = first(context.ctx);
     if Awaited.are_read() && action == READ_HEADER {
-        read_header(context);
-        read_line(context);
-        return judge_header(context);
+        read_header(context.ctx);
+        read_line(context.ctx);
+        return judge_header(context.ctx);
     }
     action as u32
+}
+
+/// Not in the compiler's sight: it would read the context in the caller and pass on what it found there.
+#[inline(always)]
+fn hidden(context: *mut xdp_md) -> XdpContext {
+    XdpContext::new(opaque(context as usize) as *mut xdp_md)
 }
 
 /// Reads a PROXY header. Where its connection is refused, the segment becomes a reset for our own socket, and what the
 /// client sends again meets none.
 #[inline(never)]
 extern "C" fn read_header(context: *mut xdp_md) -> u32 {
-    // Not in the compiler's sight: it would read the context in the caller and pass on what it found there.
-    let context = opaque(context as usize) as *mut xdp_md;
-    header::read(&Frame::of_xdp(&XdpContext::new(context)));
+    header::read(&Frame::of_xdp(&hidden(context)));
     // A constant would be put in the caller's place, and what is left in the register here is refused by the verifier.
     opaque(0) as u32
 }
@@ -149,8 +158,7 @@ extern "C" fn read_line(context: *mut xdp_md) -> u32 {
 /// Likewise, once it is read.
 #[inline(never)]
 extern "C" fn judge_header(context: *mut xdp_md) -> u32 {
-    let context = opaque(context as usize) as *mut xdp_md;
-    kill(&XdpContext::new(context));
+    kill(&hidden(context));
     opaque(xdp_action::XDP_PASS as usize) as u32
 }
 

@@ -123,7 +123,7 @@ fn secret() -> String {
 fn whatever_translation_gives_can_be_built() {
     let options = proxy::Options { workers: Some(1), ..proxy::Options::default() };
     let proxy = proxy::Proxy::start(options).expect("a worker");
-    let (secret, facts) = (secret(), HostFacts { addresses: None });
+    let (secret, facts) = (secret(), HostFacts::default());
     let mut generation = 0;
     for input in golden_inputs(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden")) {
         let documents: Vec<&str> = input.split("\n---\n").collect();

@@ -19,8 +19,8 @@ use super::{
 /// A successor that does not answer a question within this time is taken for gone.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Rows in one message: each is shorter than 700 bytes, with names as long as they may be.
-const ROWS: usize = 64;
+/// Rows in one message: each is shorter than 1,100 bytes, with names as long as they may be.
+const ROWS: usize = 48;
 
 /// The predecessor's end: it asks and tells the successor.
 #[derive(Debug)]
@@ -235,10 +235,11 @@ mod tests {
 
     #[test]
     fn rows_with_the_longest_names_are_sent() {
-        let longest =
-            ["n", "g", "l"].into_iter().zip([63, 253, 253]).map(|(letter, most)| letter.repeat(most));
+        // Of a ListenerSet.
+        let longest = [("n", 63), ("g", 253), ("n", 63), ("s", 253), ("l", 253)];
+        let longest = longest.map(|(letter, most)| letter.repeat(most));
         let of = Counted::Source {
-            listener: ListenerId(longest.collect::<Vec<_>>().join("/").into()),
+            listener: ListenerId(longest.join("/").into()),
             network: "2001:db8:aaaa:aaaa:aaaa:aaaa:aaaa:aaaa/128".parse().expect("a network"),
             key: SourceKey::ProxySource,
         };

@@ -88,7 +88,7 @@ impl Appliance {
     /// Writes statuses, and keeps what the next process must know.
     pub(super) fn tell(&mut self, coming: Coming) {
         let Coming {
-            desired: Desired { files, config: _, statuses, limits, origins, diagnostics, phases: _ },
+            desired: Desired { files, config: _, statuses, limits, origins, services, diagnostics, phases: _ },
             config,
             ..
         } = coming;
@@ -96,6 +96,9 @@ impl Appliance {
             self.store.publish(&statuses, |status| outcome::lay_over(status, &config, &self.unbound));
         if let Err(error) = outcome {
             tracing::error!(%error, "cannot write status files");
+        }
+        if let Err(error) = self.services.publish(&services, &config, &self.unbound) {
+            tracing::error!(%error, "cannot write service files");
         }
         let state = State {
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -18,6 +18,7 @@ use crate::{
     log::{self, Said},
     privileges::Privileges,
     published::Shown,
+    services::ServiceStore,
     status_store::StatusStore,
     systemd,
     watch::Watch,
@@ -98,6 +99,7 @@ impl Appliance {
             metrics: ConfigMetrics::new(registry),
             said: Said::default(),
             store: StatusStore::open(&places.runtime_dir),
+            services: ServiceStore::open(&places.runtime_dir),
             pages: Arc::new(Pages {
                 registry: registry.clone(),
                 shown: shown.clone(),

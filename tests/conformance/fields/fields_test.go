@@ -9,8 +9,9 @@ import (
 
 // beyond are fields of ours that the upstream definitions do not have, each with the reason.
 var beyond = map[string]string{
-	"Gateway.gateway.networking.k8s.io spec.listeners[].tls.frontendValidation":    "its place in Gateway API 1.4 and before",
-	"ClientTrafficPolicy.gateway.envoyproxy.io spec.headers.maxRequestHeaderLimit": "newer than the release that is embedded",
+	"Gateway.gateway.networking.k8s.io spec.listeners[].tls.frontendValidation":     "its place in Gateway API 1.4 and before",
+	"ListenerSet.gateway.networking.k8s.io spec.listeners[].tls.frontendValidation": "its listeners are read as those of a Gateway",
+	"ClientTrafficPolicy.gateway.envoyproxy.io spec.headers.maxRequestHeaderLimit":  "newer than the release that is embedded",
 }
 
 func listing(t *testing.T) (*Listing, map[Kind]Paths) {

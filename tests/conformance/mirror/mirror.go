@@ -25,10 +25,13 @@ type Mirror struct {
 	// state is written by the gateway after everything else that it publishes.
 	state    string
 	statuses statusFiles
+	services serviceFiles
 
-	mutex    sync.Mutex
-	frozen   bool
-	written  map[apiserver.Key]writing
+	mutex   sync.Mutex
+	frozen  bool
+	written map[apiserver.Key]writing
+	// made are the objects that the gateway has written down itself.
+	made     map[apiserver.Key]bool
 	delays   []time.Duration
 	problems []string
 }
@@ -50,7 +53,9 @@ func New(server *apiserver.Server, configDir, runtimeDir string) *Mirror {
 		directory: NewDirectory(configDir),
 		state:     filepath.Join(runtimeDir, "state.json"),
 		statuses:  statusFiles{root: filepath.Join(runtimeDir, "status"), seen: make(map[string]seenFile)},
+		services:  serviceFiles{root: filepath.Join(runtimeDir, "services"), told: make(map[apiserver.Key]string)},
 		written:   make(map[apiserver.Key]writing),
+		made:      make(map[apiserver.Key]bool),
 	}
 }
 
@@ -61,6 +66,9 @@ func (m *Mirror) Observe(event apiserver.Event) {
 	}
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
+	if m.made[event.Key] {
+		return
+	}
 	// Events may come out of order: what is stored now is what counts.
 	stored, ok := m.server.Object(event.Key)
 	var err error
@@ -122,6 +130,11 @@ func (m *Mirror) bringBack() {
 	}
 	for _, file := range changed {
 		m.apply(file, file.Status)
+	}
+	if err := m.bringServices(); err != nil {
+		m.mutex.Lock()
+		m.problems = append(m.problems, err.Error())
+		m.mutex.Unlock()
 	}
 }
 

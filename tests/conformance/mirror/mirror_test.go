@@ -227,6 +227,31 @@ func TestAStatusThatTheSchemaRefusesIsAProblem(t *testing.T) {
 	require.Equal(t, "Unknown", world.state())
 }
 
+func TestAServiceThatTheGatewayWritesDownIsTheServersAndNotGivenBack(t *testing.T) {
+	world := newWorld(t)
+	service := apiserver.Key{Kind: "Service", Namespace: "shop", Name: "web-own"}
+	directory := filepath.Join(world.runs, "services", "shop")
+	require.NoError(t, os.MkdirAll(directory, 0o755))
+	label := func() string {
+		stored, ok := world.server.Object(service)
+		if !ok {
+			return ""
+		}
+		return stored.Object.GetLabels()["team"]
+	}
+	for _, team := range []string{"a", "b"} {
+		world.put(filepath.Join(directory, "web.json"), `{"apiVersion":"v1","kind":"Service","metadata":{"name":"web-own","namespace":"shop","labels":{"team":"`+team+`"}}}`)
+		world.tell()
+		require.Eventually(t, func() bool { return label() == team }, 10*time.Second, time.Millisecond)
+	}
+	_, err := os.Stat(filepath.Join(world.config, "Service"))
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.NoError(t, os.Remove(filepath.Join(directory, "web.json")))
+	world.tell()
+	require.Eventually(t, func() bool { return label() == "" }, 10*time.Second, time.Millisecond)
+	require.Empty(t, world.mirror.Problems())
+}
+
 func TestAFrozenMirrorBringsNothingBack(t *testing.T) {
 	world := newWorld(t)
 	uid := world.createWidget(`{}`)

@@ -5,13 +5,12 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ebpf_common::{
     Answer, Answers, Count, DropReason, Ends, HANDSHAKE, Handshakes, Limit, ListenerKey, Listeners, Mark,
-    Opening, Pace, Reset, Sources, Unread, Verdict, judge,
+    Opening, Pace, Reset, Sources, Unread, Verdict, is_unrelated, judge,
 };
 use frame::{Addresses, Frame, SYN};
 use proptest::{collection::vec, prelude::*};
 
 #[path = "../../../../tests/bpf/frame.rs"]
-#[expect(dead_code, reason = "shared with the tests of the programs, which use all of it")]
 mod frame;
 
 const NETNS: u64 = 7;
@@ -97,6 +96,54 @@ fn bytes(reset: Reset) -> Vec<u8> {
     match reset {
         Reset::V4(words) => words.iter().flat_map(|word| word.to_ne_bytes()).collect(),
         Reset::V6(words) => words.iter().flat_map(|word| word.to_ne_bytes()).collect(),
+    }
+}
+
+/// A frame of any kind, by what its bytes are set to.
+fn bent() -> impl Strategy<Value = Vec<u8>> {
+    let places = (0..80usize, prop_oneof![any::<u8>(), Just(0x45), Just(6), Just(17), Just(0)]);
+    (openings(), any::<u8>(), vec(places, 0..3), any::<prop::sample::Index>()).prop_map(
+        |(mut frame, flags, places, cut)| {
+            frame.flags = flags;
+            let mut bytes = frame.bytes();
+            for (place, byte) in places {
+                if let Some(there) = bytes.get_mut(place) {
+                    *there = byte;
+                }
+            }
+            // Most are whole.
+            let length = cut.index(4 * bytes.len());
+            bytes.truncate(length.max(1));
+            bytes
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+    #[test]
+    fn what_is_unrelated_passes_uncounted(frame in bent(), lately in any::<bool>()) {
+        let frame = &frame[..];
+        if is_unrelated(&frame, || lately) {
+            let verdict = judge(&frame, NETNS, &Full, &Begun { lately, open: true }, &());
+            prop_assert_eq!(verdict, Verdict::Pass);
+        }
+    }
+}
+
+#[test]
+fn data_and_other_protocols_are_unrelated() {
+    for mut frame in [Frame::v4(), Frame::v6()] {
+        frame.payload = vec![0; 20];
+        let ask = |frame: &Frame, lately| is_unrelated(&&frame.bytes()[..], || lately);
+        assert!(!ask(&frame, false), "a SYN");
+        frame.flags = frame::ACK;
+        assert_eq!([true, false].map(|lately| ask(&frame, lately)), [false, true], "data");
+        let mut bytes = frame.bytes();
+        let protocol = if matches!(frame.addresses, Addresses::V4(..)) { 23 } else { 20 };
+        bytes[protocol] = 17;
+        assert!(is_unrelated(&&bytes[..], || true), "UDP");
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     error::Error,
     net::{Ipv4Addr, Ipv6Addr},
     os::fd::{AsFd, AsRawFd},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use aya::{
@@ -61,18 +61,7 @@ const ACK: u8 = 0x10;
 fn main() -> Result<(), Box<dyn Error>> {
     let directory = std::env::var_os("GATEWAY_BPF_DIR")
         .map_or_else(|| PathBuf::from("target/release/bpf"), PathBuf::from);
-    let mut loader = EbpfLoader::new();
-    loader.override_global(names::EVENT_INTERVAL, &EVENT_INTERVAL, false);
-    loader.override_global(names::HEADERS, &1_u64, true);
-    loader.map_max_entries(names::SOURCES, SOURCES).map_max_entries(names::BUCKETS, SOURCES / 2);
-    loader.map_max_entries(names::BEGINNINGS, HEADERS);
-    let mut ebpf = loader.load_file(directory.join("gateway.bpf.o"))?;
-    for name in [names::BARE_DROP, names::XDP_FRAGS, names::VETH_FRAGS] {
-        let program: &mut Xdp = ebpf.program_mut(name).ok_or(name)?.try_into()?;
-        program.load()?;
-    }
-    let program: &mut SchedClassifier = ebpf.program_mut(names::TC).ok_or(names::TC)?.try_into()?;
-    program.load()?;
+    let mut ebpf = load(&directory, false)?;
     let memory = memory(&ebpf, names::SOURCES)? + memory(&ebpf, names::BUCKETS)?;
     println!("Room for {SOURCES} sources takes {:.1} MB of the kernel's memory.\n", memory as f64 / 1e6);
     println!("| packet | XDP | TC |");
@@ -126,21 +115,33 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (family, syn) in [("IPv4", &syn), ("IPv6", &v6(SYN, PORT, 0))] {
         one_by_one(&ebpf, &format!("SYN at the limit, {family}: answered"), None, syn)?;
     }
-    read_headers(&mut ebpf)?;
-    row(
-        &ebpf,
-        "TCP data where headers are read, of a connection whose header has been read, IPv4",
-        &v4(ACK, PORT),
-    )?;
+    let mut reading = load(&directory, true)?;
+    read_headers(&mut reading)?;
+    row(&reading, "UDP, where some listener reads headers", &udp)?;
+    row(&reading, "TCP data to a port of nobody's, where some listener reads headers, IPv4", &v4(ACK, 22))?;
+    row(&reading, "TCP data of a connection whose header has been read, IPv4", &v4(ACK, PORT))?;
     for (what, header) in headers() {
-        one_by_one(
-            &ebpf,
-            &format!("{what}, read and passed"),
-            Some(&syn),
-            &with_payload(v4(ACK, PORT), &header),
-        )?;
+        let packet = with_payload(v4(ACK, PORT), &header);
+        one_by_one(&reading, &format!("{what}, read and passed"), Some(&syn), &packet)?;
     }
     counting::print(&mut ebpf, |ebpf, key, policy| listen_at(ebpf, &[key], None, 0, policy))
+}
+
+/// The programs, reading PROXY headers or not: the appliance has them read where a listener asks for it.
+fn load(directory: &Path, headers: bool) -> Result<Ebpf, Box<dyn Error>> {
+    let mut loader = EbpfLoader::new();
+    loader.override_global(names::EVENT_INTERVAL, &EVENT_INTERVAL, false);
+    loader.override_global(names::HEADERS, if headers { &1_u64 } else { &0 }, true);
+    loader.map_max_entries(names::SOURCES, SOURCES).map_max_entries(names::BUCKETS, SOURCES / 2);
+    loader.map_max_entries(names::BEGINNINGS, HEADERS);
+    let mut ebpf = loader.load_file(directory.join("gateway.bpf.o"))?;
+    for name in [names::BARE_DROP, names::XDP_FRAGS, names::VETH_FRAGS] {
+        let program: &mut Xdp = ebpf.program_mut(name).ok_or(name)?.try_into()?;
+        program.load()?;
+    }
+    let program: &mut SchedClassifier = ebpf.program_mut(names::TC).ok_or(names::TC)?.try_into()?;
+    program.load()?;
+    Ok(ebpf)
 }
 
 /// Nanoseconds per packet of the best of many runs.
@@ -246,9 +247,10 @@ fn police(ebpf: &mut Ebpf) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The sender may send PROXY headers.
+/// The socket reads PROXY headers, which the sender may send.
 fn read_headers(ebpf: &mut Ebpf) -> Result<(), Box<dyn Error>> {
     const SENDERS: u64 = 3;
+    listen(ebpf, None, 0, Policy::NONE)?;
     let mut networks: LpmTrie<_, Plain<NetworkKey>, u32> = map(ebpf, names::NETWORKS)?.try_into()?;
     let sender =
         Plain(NetworkKey::of_network(SENDERS, Ipv4Addr::new(198, 51, 100, 0).to_ipv6_mapped().octets()));

@@ -5,10 +5,11 @@
 //! are written once, here, and embedded as they are in the manifest types, which is why they derive
 //! `Deserialize` and `JsonSchema`; everything else is plain data that can be compared and printed.
 //!
-//! Values that need compiling ([`Pattern`], [`CertifiedKey`], [`CipherSuites`]) are compiled when they are
+//! Values that need compiling ([`Pattern`], [`CertifiedKey`], [`Authorities`], [`CipherSuites`]) are compiled when they are
 //! made and compare by their source, so that building a snapshot from an `ir::Gateway` cannot fail.
 
 mod appliance;
+mod authority;
 mod client;
 mod connection;
 mod cors;
@@ -25,11 +26,13 @@ mod route;
 mod tls;
 mod tlv;
 mod upstream;
+mod upstream_tls;
 
 pub use appliance::{
     AccessLogFormat, Appliance, CONTROLLER_NAME, ENVOY_GATEWAY_CONTROLLER_NAME, KernelMode, KernelSettings,
     KernelTier,
 };
+pub use authority::{Authorities, AuthoritiesError};
 pub use client::{
     ClientIpDetection, ClientSettings, ClientTimeouts, ConnectionLimit, ConnectionSettings, EscapedSlashes,
     HeaderSettings, Http2Settings, PathSettings, ProxyProtocol, RequestId, TcpKeepalive, TrustedForwarders,
@@ -55,6 +58,10 @@ pub use route::{
     Action, BackendChoice, BackendTarget, HeaderMatch, HttpMatch, HttpRule, Matcher, PathMatch, QueryMatch,
     RouteTimeouts, RuleEntry, RuleId, VirtualHost,
 };
-pub use tls::{CertifiedKey, CertifiedKeyError, CipherName, CipherSuites, Tls, TlsVersion};
+pub use tls::{
+    CertifiedKey, CertifiedKeyError, CipherName, CipherSuites, ClientValidation, ClientValidationMode, Tls,
+    TlsVersion,
+};
 pub use tlv::{ProxyTlv, ProxyTlvError, TlvHeader};
 pub use upstream::{Endpoint, EndpointAddress, Upstream, UpstreamId, UpstreamProtocol, UpstreamSettings};
+pub use upstream_tls::{ServerName, ServerNameError, SubjectAltName, UpstreamTls};

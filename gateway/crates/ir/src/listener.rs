@@ -83,7 +83,8 @@ pub enum Protocol {
     Https,
 }
 
-/// Names a listener: `namespace/gateway/listener`. The key of its connection count and metrics.
+/// Names a listener: `namespace/gateway/listener`, or, in a ListenerSet of the Gateway,
+/// `namespace/gateway/namespace/listenerset/listener`. The key of its connection count and metrics.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct ListenerId(pub Arc<str>);
 

@@ -1,4 +1,8 @@
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use rustls::{
     SupportedCipherSuite,
@@ -9,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use x509_parser::{extensions::GeneralName, parse_x509_certificate};
 
-use crate::Hostname;
+use crate::{Authorities, Hostname};
 
 /// TLS that ends at a listener.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -24,6 +28,27 @@ pub struct Tls {
     pub ciphers: CipherSuites,
     /// ALPN names in the order of preference; empty: ALPN is off.
     pub alpn: Vec<Box<str>>,
+    /// Certificates that clients are asked for; `None`: none.
+    pub client_validation: Option<ClientValidation>,
+}
+
+/// Who clients must be. Source: Gateway API's `spec.tls.frontend`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ClientValidation {
+    /// One of them must have signed a client's certificate, or what did.
+    pub authorities: Arc<Authorities>,
+    /// What becomes of a client without such a certificate.
+    pub mode: ClientValidationMode,
+}
+
+/// What becomes of a client without a certificate that is valid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+pub enum ClientValidationMode {
+    /// Its handshake fails.
+    #[default]
+    AllowValidOnly,
+    /// It is served all the same.
+    AllowInsecureFallback,
 }
 
 /// A TLS version that rustls serves.
@@ -134,6 +159,13 @@ impl PartialEq for CertifiedKey {
 }
 
 impl Eq for CertifiedKey {}
+
+impl Hash for CertifiedKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // The secret stays out of it: another one needs another certificate.
+        (&self.source, &self.key.cert).hash(state);
+    }
+}
 
 impl fmt::Debug for CertifiedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,6 +2,8 @@ use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use serde::Serialize;
 
+use crate::UpstreamTls;
+
 /// What is dialled for one backend of one rule: endpoints, protocol, and every effective backend setting.
 /// Interned by content in `translate`: equal upstreams are one `Arc` with one [`UpstreamId`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -15,6 +17,8 @@ pub struct Upstream {
     pub endpoints: Vec<Endpoint>,
     /// What is spoken.
     pub protocol: UpstreamProtocol,
+    /// TLS around it; `None`: it is spoken in the clear.
+    pub tls: Option<Arc<UpstreamTls>>,
     /// Limits and timers.
     pub settings: UpstreamSettings,
 }
@@ -65,10 +69,10 @@ impl fmt::Display for EndpointAddress {
 /// What is spoken to an upstream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum UpstreamProtocol {
-    /// HTTP/1.1 in the clear (WebSocket included).
+    /// HTTP/1.1 (WebSocket included).
     #[default]
     Http1,
-    /// HTTP/2 in the clear with prior knowledge (RFC 9113 §3.3).
+    /// HTTP/2: in the clear with prior knowledge (RFC 9113 §3.3), in TLS by ALPN.
     H2c,
 }
 

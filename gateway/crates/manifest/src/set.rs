@@ -9,7 +9,11 @@ pub struct ManifestSet {
     /// `gateway.networking.k8s.io`.
     pub gateways: Vec<Object<kind::Gateway>>,
     /// `gateway.networking.k8s.io`.
+    pub listener_sets: Vec<Object<kind::ListenerSet>>,
+    /// `gateway.networking.k8s.io`.
     pub http_routes: Vec<Object<kind::HttpRoute>>,
+    /// `gateway.networking.k8s.io`.
+    pub reference_grants: Vec<Object<kind::ReferenceGrant>>,
     /// Core.
     pub namespaces: Vec<Object<kind::Namespace>>,
     /// Core, and `secrets/NAMESPACE/NAME/KEY`.
@@ -22,6 +26,8 @@ pub struct ManifestSet {
     pub endpoint_slices: Vec<Object<kind::EndpointSlice>>,
     /// `gateway.envoyproxy.io`.
     pub backends: Vec<Object<kind::Backend>>,
+    /// `gateway.networking.k8s.io`.
+    pub backend_tls_policies: Vec<Object<kind::BackendTlsPolicy>>,
     /// `gateway.envoyproxy.io`.
     pub client_traffic_policies: Vec<Object<kind::ClientTrafficPolicy>>,
     /// `gateway.internal`.

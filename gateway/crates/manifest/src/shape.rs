@@ -208,6 +208,7 @@ mod tests {
         assert_compiles::<kind::Gateway>();
         assert_compiles::<kind::HttpRoute>();
         assert_compiles::<kind::Backend>();
+        assert_compiles::<kind::BackendTlsPolicy>();
         assert_compiles::<kind::ClientTrafficPolicy>();
         assert_compiles::<kind::ConnectionPolicy>();
         assert_compiles::<kind::Appliance>();

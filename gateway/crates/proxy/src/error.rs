@@ -9,6 +9,9 @@ pub(crate) enum ProxyError {
     /// No listener of the port has a hostname that covers the request's.
     #[error("no listener of the port serves this host")]
     NoListener,
+    /// The host belongs to another listener of the port than the one that TLS was agreed on with (RFC 9110 §7.4).
+    #[error("the host belongs to another listener than the connection")]
+    Misdirected,
     /// No rule of the listener matches.
     #[error("no route matches the request")]
     NoRoute,
@@ -36,6 +39,9 @@ pub(crate) enum ProxyError {
     /// No endpoint could be connected to.
     #[error("no endpoint of the backend could be connected to")]
     Connect,
+    /// The backend's end of TLS is not who it must be, or no TLS at all. What is wrong with it, in short.
+    #[error("the TLS handshake with the backend failed: {0}")]
+    UpstreamTls(&'static str),
     /// The connection ended or failed before the response's header.
     #[error("the backend closed the connection before it answered")]
     UpstreamClosed,
@@ -74,6 +80,7 @@ impl ProxyError {
     pub(crate) const fn status(&self) -> StatusCode {
         match self {
             Self::NoListener | Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::MethodNotNamed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BadPath(_) | Self::Underscore | Self::Malformed(_) | Self::ClientGone => {
                 StatusCode::BAD_REQUEST
@@ -82,7 +89,7 @@ impl ProxyError {
             Self::NoEndpoint | Self::Overflow | Self::Connect | Self::UpstreamClosed => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::UpstreamMalformed(_) | Self::NoUpgrade => StatusCode::BAD_GATEWAY,
+            Self::UpstreamMalformed(_) | Self::UpstreamTls(_) | Self::NoUpgrade => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout | Self::ResponseIdle => StatusCode::GATEWAY_TIMEOUT,
             Self::RequestTimeout | Self::RequestIdle => StatusCode::REQUEST_TIMEOUT,
             Self::Refused(status) => *status,
@@ -92,12 +99,12 @@ impl ProxyError {
     /// Envoy's response flag (`%RESPONSE_FLAGS%`).
     pub(crate) const fn flag(&self) -> &'static str {
         match self {
-            Self::NoListener | Self::NoRoute | Self::MethodNotNamed => "NR",
+            Self::NoListener | Self::Misdirected | Self::NoRoute | Self::MethodNotNamed => "NR",
             Self::BadPath(_) | Self::Underscore | Self::Malformed(_) | Self::Refused(_) => "DPE",
             Self::Broken | Self::NoBackend => "NC",
             Self::NoEndpoint => "UH",
             Self::Overflow => "UO",
-            Self::Connect => "UF",
+            Self::Connect | Self::UpstreamTls(_) => "UF",
             Self::UpstreamClosed => "UC",
             Self::UpstreamMalformed(_) | Self::NoUpgrade => "UPE",
             Self::UpstreamTimeout => "UT",
@@ -109,8 +116,9 @@ impl ProxyError {
     /// True if the attempt has left no trace with a backend, so that another endpoint may be tried.
     pub(crate) const fn is_retryable(&self) -> bool {
         match self {
-            Self::Connect => true,
+            Self::Connect | Self::UpstreamTls(_) => true,
             Self::NoListener
+            | Self::Misdirected
             | Self::NoRoute
             | Self::MethodNotNamed
             | Self::BadPath(_)

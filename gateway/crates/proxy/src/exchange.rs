@@ -121,6 +121,9 @@ impl Exchange {
         }
         self.apply_tlvs(&mut head, &scope);
         let host = authority(&head).map(host_name);
+        if scope.is_misdirected(host.as_deref()) {
+            return Err(ProxyError::Misdirected);
+        }
         let scope = scope.at_host(host.as_deref()).ok_or(ProxyError::NoListener)?;
         self.place = Place::Held { scope: scope.clone(), rule: None, backend: None };
         let listener = scope.listener_or_first();

@@ -35,6 +35,8 @@ pub(crate) enum Refusal {
     TlsMalformed,
     /// No version, cipher suite, group or signature scheme in common.
     TlsIncompatible,
+    /// The client has no certificate, or none that is valid, where its port asks for one.
+    TlsClientCertificate,
     /// The handshake failed in any other way: an alert of the client's, a message that does not verify.
     TlsHandshake,
     /// PROXY header, TLS handshake or HTTP/2 preface not complete within 10 s.
@@ -56,7 +58,7 @@ pub(crate) enum Governor {
 
 impl Refusal {
     /// Every reason, for building metric handles ahead.
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::OverConnectionLimit,
         Self::OverGlobalLimit,
         Self::SourceDenied,
@@ -72,6 +74,7 @@ impl Refusal {
         Self::TlsNoListener,
         Self::TlsMalformed,
         Self::TlsIncompatible,
+        Self::TlsClientCertificate,
         Self::TlsHandshake,
         Self::Timeout,
         Self::Aborted,
@@ -95,6 +98,7 @@ impl Refusal {
             Self::TlsNoListener => "tls_no_listener",
             Self::TlsMalformed => "tls_malformed",
             Self::TlsIncompatible => "tls_incompatible",
+            Self::TlsClientCertificate => "tls_client_certificate",
             Self::TlsHandshake => "tls_handshake",
             Self::Timeout => "timeout",
             Self::Aborted => "aborted",
@@ -123,6 +127,7 @@ impl Refusal {
             | Self::TlsNoListener
             | Self::TlsMalformed
             | Self::TlsIncompatible
+            | Self::TlsClientCertificate
             | Self::TlsHandshake
             | Self::Timeout
             | Self::Aborted => Governor::Nobody,

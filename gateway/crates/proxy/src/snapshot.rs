@@ -14,6 +14,7 @@ use crate::{
     slots::{Gate, Slots},
     sources::TrustedSenders,
     tls::ServerTls,
+    upstream::ClientTls,
 };
 pub(crate) use hosts::HostIndex;
 
@@ -77,6 +78,8 @@ pub(crate) struct Listener {
 pub(crate) struct Upstream {
     /// Endpoints, protocol and settings.
     pub(crate) config: Arc<ir::Upstream>,
+    /// TLS around what is spoken; `None`: in the clear.
+    pub(crate) tls: Option<ClientTls>,
     /// What outlives the snapshot.
     pub(crate) state: Arc<UpstreamState>,
     /// Its metric handles.
@@ -102,6 +105,7 @@ impl<'a> Builder<'a> {
         let entry = self.upstreams.entry(config.id.clone()).or_insert_with(|| {
             Arc::new(Upstream {
                 config: Arc::clone(config),
+                tls: config.tls.as_ref().map(|tls| ClientTls::build(tls, config.protocol)),
                 state: carry.upstream(&config.id),
                 metrics: carry.metrics.upstream(&config.name),
             })
@@ -275,6 +279,13 @@ impl Scope {
             }
         };
         Some(Self { held: next.clone(), bind: index, listener })
+    }
+
+    /// True: TLS has fixed the listener, and a request's host (lower case, without port) belongs to another one of the
+    /// port. Clients that use a connection for every name that its certificate covers do that.
+    pub(crate) fn is_misdirected(&self, host: Option<&str>) -> bool {
+        let of_host = host.and_then(|host| self.bind().listener_for(Some(host)));
+        matches!((self.listener, of_host), (Some(own), Some(other)) if own != other)
     }
 
     /// Fixes the listener: TLS has fixed it by SNI, clear text by the request's host (lower case, without

@@ -1,9 +1,10 @@
 mod certificates;
+mod clients;
 
 use std::sync::Arc;
 
 use rustls::{
-    ServerConfig, SupportedProtocolVersion,
+    Error, ServerConfig, SupportedProtocolVersion,
     crypto::{CryptoProvider, aws_lc_rs},
     server::NoServerSessionStorage,
     version,
@@ -69,16 +70,22 @@ impl ServerTls {
     }
 }
 
-fn server_config(tls: &ir::Tls) -> Result<ServerConfig, rustls::Error> {
+fn server_config(tls: &ir::Tls) -> Result<ServerConfig, Error> {
     let provider = aws_lc_rs::default_provider();
     let modern = provider.cipher_suites.iter().filter(|suite| suite.tls13().is_some());
     let cipher_suites = modern.chain(tls.ciphers.suites()).copied().collect();
     let provider = Arc::new(CryptoProvider { cipher_suites, ..provider });
     let resolver = Arc::new(Certificates::new(&tls.certificates));
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&versions(tls.min, tls.max))?
-        .with_no_client_auth()
-        .with_cert_resolver(resolver);
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&versions(tls.min, tls.max))?;
+    let builder = match &tls.client_validation {
+        None => builder.with_no_client_auth(),
+        Some(validation) => {
+            let verifier = clients::verifier(validation, &provider);
+            builder.with_client_cert_verifier(verifier.map_err(|error| Error::General(error.to_string()))?)
+        }
+    };
+    let mut config = builder.with_cert_resolver(resolver);
     config.ignore_client_order = true;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;

@@ -2,10 +2,13 @@ use std::{cell::Cell, collections::BTreeMap};
 
 use manifest::{
     ManifestSet, Object, SpecState, Timestamp, did_you_mean,
-    kind::{Backend, EndpointSlice, Gateway, Kind, Namespace, Secret, Service},
+    kind::{
+        Backend, ConfigMap, EndpointSlice, Gateway, Kind, LabelSelector, ListenerSet, Namespace, Secret,
+        Service,
+    },
 };
 
-use crate::report::ended;
+use crate::{grants::Grants, report::ended};
 
 /// Namespace and name.
 pub(crate) type Key<'a> = (&'a str, &'a str);
@@ -52,9 +55,12 @@ pub(crate) fn seniority<T>(object: &Object<T>) -> (Timestamp, Key<'_>) {
 #[derive(Debug)]
 pub(crate) struct Index<'a> {
     pub(crate) gateways: Named<'a, Gateway>,
+    pub(crate) listener_sets: Named<'a, ListenerSet>,
     pub(crate) secrets: Named<'a, Secret>,
+    pub(crate) config_maps: Named<'a, ConfigMap>,
     pub(crate) services: Named<'a, Service>,
     pub(crate) backends: Named<'a, Backend>,
+    pub(crate) grants: Grants<'a>,
     pub(crate) namespaces: BTreeMap<&'a str, &'a Object<Namespace>>,
     /// By namespace and name of the Service that they belong to.
     pub(crate) slices: BTreeMap<Key<'a>, Vec<&'a EndpointSlice>>,
@@ -81,14 +87,19 @@ impl<'a> Index<'a> {
         }
         let mut refused = BTreeMap::new();
         note_refused(&set.gateways, &mut refused);
+        note_refused(&set.listener_sets, &mut refused);
         note_refused(&set.secrets, &mut refused);
+        note_refused(&set.config_maps, &mut refused);
         note_refused(&set.services, &mut refused);
         note_refused(&set.backends, &mut refused);
         Self {
             gateways: named(&set.gateways),
+            listener_sets: named(&set.listener_sets),
             secrets: named(&set.secrets),
+            config_maps: named(&set.config_maps),
             services: named(&set.services),
             backends: named(&set.backends),
+            grants: Grants::new(set),
             namespaces: set.namespaces.iter().map(|object| (&*object.id.name, object)).collect(),
             slices,
             refused,
@@ -104,6 +115,15 @@ impl<'a> Index<'a> {
         }
         let hint = if self.take_hint() { hint(objects, (namespace, name)) } else { String::new() };
         ended(format!("There is no {kind} {namespace}/{name}{hint}"))
+    }
+
+    /// Whether a selector of namespaces selects one.
+    pub(crate) fn selects(&self, selector: &LabelSelector, namespace: &str) -> bool {
+        // A namespace without an object of its own has the one label that every namespace has.
+        let mut labels =
+            self.namespaces.get(namespace).map(|object| object.meta.labels.clone()).unwrap_or_default();
+        labels.insert("kubernetes.io/metadata.name".to_owned(), namespace.to_owned());
+        selector.matches(&labels)
     }
 
     fn take_hint(&self) -> bool {

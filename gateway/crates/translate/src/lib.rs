@@ -15,16 +15,19 @@
 
 mod attach;
 mod build;
+mod grants;
 mod index;
 mod limits;
 mod origins;
 mod report;
+mod services;
 mod status;
 mod translation;
 mod translator;
 
 pub use limits::EffectiveLimit;
 pub use origins::{Origins, Setting};
+pub use services::GatewayService;
 pub use status::{ObjectStatus, Statuses};
 pub use translation::{HostFacts, Translation, translate};
 pub use translator::Translator;

@@ -19,7 +19,7 @@ pub struct Origins {
     pub max_connections: Option<Setting>,
     /// `spec.proxyProtocol.trustedSenders` of the Appliance in force, if it is set.
     pub trusted_senders: Option<Setting>,
-    /// Each listener that is served, in its Gateway.
+    /// Each listener that is served, in its Gateway or ListenerSet.
     pub listeners: BTreeMap<ListenerId, Setting>,
     /// `spec.proxyProtocol` of the ClientTrafficPolicy that governs a listener.
     pub proxy_protocol: BTreeMap<ListenerId, Setting>,
@@ -58,8 +58,10 @@ impl Origins {
         for (place, gateway) in gateways.iter().enumerate() {
             let served = gateway.listeners.iter().enumerate().filter(|(_, state)| state.is_programmed());
             for (number, state) in served {
-                let id = listener_id(gateway, &state.spec.name);
-                let setting = Setting::of(gateway.gateway.object, &format!("spec.listeners[{number}]"));
+                let id = listener_id(gateway, state);
+                let (owner, field) = (state.owner, state.path());
+                let origin = owner.field_origin(&field);
+                let setting = Setting { object: owner.id().clone(), field, origin };
                 origins.listeners.insert(id.clone(), setting);
                 let is_tls = state.protocol == Some(Protocol::Https);
                 let policy = governing.client_in_force((place, number), is_tls);

@@ -3,12 +3,16 @@ use std::{net::IpAddr, sync::Arc};
 use manifest::{Diagnostic, ManifestSet};
 
 use crate::{
-    attach::{Classes, Policies, gateways, routes},
-    build::{ClientPolicies, ConnectionPolicies, Governing, Upstreams, appliances, backends, binds, rules},
+    attach::{BackendPolicies, Classes, Parents, Policies, gateways, routes},
+    build::{
+        BackendTls, ClientPolicies, ConnectionPolicies, Governing, Upstreams, appliances, backends, binds,
+        rules,
+    },
     index::Index,
     limits::EffectiveLimit,
     origins::Origins,
     report::Report,
+    services::{GatewayService, services},
     status::{Findings, Statuses, documents},
     translator::Memory,
 };
@@ -19,6 +23,8 @@ pub struct HostFacts {
     /// Addresses of its interfaces. `None`: not known (manifests of another machine are checked), so that every
     /// address counts as present.
     pub addresses: Option<Vec<IpAddr>>,
+    /// The authorities that it trusts. `None`: there are none.
+    pub authorities: Option<Arc<ir::Authorities>>,
 }
 
 impl HostFacts {
@@ -40,6 +46,8 @@ pub struct Translation {
     pub limits: Vec<EffectiveLimit>,
     /// Where the rest was set that a connection meets.
     pub origins: Origins,
+    /// What each Gateway that is served is to those around it.
+    pub services: Vec<GatewayService>,
     /// What is wrong, or worth knowing, the loader's diagnostics included. Sorted by file and place.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -56,14 +64,17 @@ pub(crate) fn translated(set: &ManifestSet, facts: &HostFacts, memory: &mut Memo
     let (appliance, appliances) = appliances(set, &mut report);
 
     let classes = Classes::new(set, &appliance, &mut report);
-    let gateways = gateways(set, &index, &classes, &appliance.addresses, facts, &mut report);
-    let policies = Policies::new(&set.client_traffic_policies, &gateways, &index, &mut report);
-    let connection_policies = Policies::new(&set.connection_policies, &gateways, &index, &mut report);
-    let routes = routes(set, &gateways, &index, &mut report);
+    let (gateways, sets) = gateways(set, &index, &classes, &appliance.addresses, facts, &mut report);
+    let parents = Parents { gateways: &gateways, sets: &sets };
+    let policies = Policies::new(&set.client_traffic_policies, parents, &index, &mut report);
+    let connection_policies = Policies::new(&set.connection_policies, parents, &index, &mut report);
+    let routes = routes(set, parents, &index, &mut report);
 
     let mut clients = ClientPolicies::new(&policies, &mut report);
     let mut connections = ConnectionPolicies::new(&connection_policies, &mut report);
-    let mut upstreams = Upstreams::new(&index);
+    let backend_policies = BackendPolicies::new(&set.backend_tls_policies, &routes, &index, &mut report);
+    let backend_tls = BackendTls::new(&backend_policies, &index, facts, &mut report);
+    let mut upstreams = Upstreams::new(&index, &backend_tls);
     let (rules, said): (Vec<_>, Vec<_>) = routes
         .iter()
         .map(|state| match memory.rules(state) {
@@ -84,18 +95,23 @@ pub(crate) fn translated(set: &ManifestSet, facts: &HostFacts, memory: &mut Memo
         connection: &connection_policies,
         connections: &mut connections,
     };
-    let binds = binds(&gateways, &mut governing, &routes, &rules, &mut report);
+    let binds = binds(&gateways, &mut governing, &routes, &rules, &mut upstreams, &mut report);
     let limits = governing.limits(&gateways);
     let origins = Origins::new(&appliances, &gateways, &governing);
 
-    let backends = backends(set);
+    let services = services(&gateways, &binds);
+
+    let backends = backends(set, &backend_tls);
     let (statuses, of_routes) = documents(&Findings {
         classes: classes.0.values().collect(),
         gateways: &gateways,
+        sets: &sets,
         policies: &policies,
         clients: &clients,
         connection_policies: &connection_policies,
         connections: &connections,
+        backend_policies: &backend_policies,
+        backend_tls: &backend_tls.states,
         routes: &routes,
         rules: &rules,
         backends: &backends,
@@ -106,5 +122,12 @@ pub(crate) fn translated(set: &ManifestSet, facts: &HostFacts, memory: &mut Memo
         memory.keep(state, rules, said, status.as_ref());
     }
     let diagnostics = report.finish(set.diagnostics.clone());
-    Translation { gateway: ir::Gateway { appliance, binds }, statuses, limits, origins, diagnostics }
+    Translation {
+        gateway: ir::Gateway { appliance, binds },
+        statuses,
+        limits,
+        origins,
+        services,
+        diagnostics,
+    }
 }

@@ -103,13 +103,16 @@ impl World {
         let ManifestSet {
             gateway_classes,
             gateways,
+            listener_sets,
             http_routes: _,
+            reference_grants,
             namespaces,
             secrets,
             config_maps,
             services,
             endpoint_slices,
             backends,
+            backend_tls_policies,
             client_traffic_policies,
             connection_policies,
             appliances,
@@ -119,13 +122,16 @@ impl World {
         let set = ManifestSet {
             gateway_classes: gateway_classes.clone(),
             gateways: gateways.clone(),
+            listener_sets: listener_sets.clone(),
             http_routes: Vec::new(),
+            reference_grants: reference_grants.clone(),
             namespaces: namespaces.clone(),
             secrets: secrets.clone(),
             config_maps: config_maps.clone(),
             services: services.clone(),
             endpoint_slices: endpoint_slices.clone(),
             backends: backends.clone(),
+            backend_tls_policies: backend_tls_policies.clone(),
             client_traffic_policies: client_traffic_policies.clone(),
             connection_policies: connection_policies.clone(),
             appliances: appliances.clone(),
@@ -139,13 +145,16 @@ impl World {
         let ManifestSet {
             gateway_classes,
             gateways,
+            listener_sets,
             http_routes: _,
+            reference_grants,
             namespaces,
             secrets,
             config_maps,
             services,
             endpoint_slices,
             backends,
+            backend_tls_policies,
             client_traffic_policies,
             connection_policies,
             appliances,
@@ -156,12 +165,15 @@ impl World {
         self.facts == *facts
             && are_same(&known.gateway_classes, gateway_classes)
             && are_same(&known.gateways, gateways)
+            && are_same(&known.listener_sets, listener_sets)
+            && are_same(&known.reference_grants, reference_grants)
             && are_same(&known.namespaces, namespaces)
             && are_same(&known.secrets, secrets)
             && are_same(&known.config_maps, config_maps)
             && are_same(&known.services, services)
             && are_same(&known.endpoint_slices, endpoint_slices)
             && are_same(&known.backends, backends)
+            && are_same(&known.backend_tls_policies, backend_tls_policies)
             && are_same(&known.client_traffic_policies, client_traffic_policies)
             && are_same(&known.connection_policies, connection_policies)
             && are_same(&known.appliances, appliances)

@@ -26,7 +26,7 @@ pub struct Backend {
     #[schemars(extend("x-gateway-unserved" = "priorities need endpoint health, which is not served yet"))]
     pub fallback: Option<Unserved>,
     /// TLS to the members.
-    #[schemars(extend("x-gateway-unserved" = "TLS to backends is not served yet"))]
+    #[schemars(extend("x-gateway-unserved" = "a BackendTLSPolicy is served in its place"))]
     pub tls: Option<Unserved>,
 }
 
@@ -65,7 +65,7 @@ pub struct BackendEndpoint {
     /// By Unix socket.
     pub unix: Option<UnixEndpoint>,
     /// Name for health checks and SNI.
-    #[schemars(extend("x-gateway-unserved" = "health checks and TLS to backends are not served yet"))]
+    #[schemars(extend("x-gateway-unserved" = "health checks are not served yet, and the name for TLS is the BackendTLSPolicy's"))]
     pub hostname: Option<Unserved>,
     /// Zone of the member.
     #[schemars(extend("x-gateway-unserved" = "one host has no zones"))]

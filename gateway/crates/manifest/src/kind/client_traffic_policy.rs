@@ -5,14 +5,14 @@ use serde::Deserialize;
 
 use super::{ENVOY_GATEWAY_GROUP, FieldError, GATEWAY_GROUP, Kind, PolicyTargetReference, Unserved};
 
-/// What holds on the client's side of a Gateway or of one of its listeners. A policy on a listener replaces
-/// the Gateway's whole policy there.
+/// What holds on the client's side of a Gateway, of a ListenerSet or of one listener. A policy with a narrower target
+/// replaces a wider one's as a whole there: a listener's that of its ListenerSet, and this that of the Gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClientTrafficPolicy {
-    /// The Gateway that the policy is about (deprecated: `targetRefs`).
+    /// The Gateway or ListenerSet that the policy is about (deprecated: `targetRefs`).
     pub target_ref: Option<PolicyTargetReference>,
-    /// The Gateways, or listeners of them by `sectionName`, that the policy is about.
+    /// The Gateways and ListenerSets, or listeners of them by `sectionName`, that the policy is about.
     #[serde(default)]
     #[schemars(length(max = 16))]
     pub target_refs: Vec<PolicyTargetReference>,

@@ -10,7 +10,7 @@ use super::{FieldError, GATEWAY_GROUP, Kind, OWN_GROUP, PolicyTargetReference, T
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ConnectionPolicy {
-    /// The Gateways, or listeners of them by `sectionName`, that the policy is about.
+    /// The Gateways and ListenerSets, or listeners of them by `sectionName`, that the policy is about.
     #[schemars(length(min = 1, max = 16))]
     pub target_refs: Vec<PolicyTargetReference>,
     /// Which address the whole policy goes by, unless a part says otherwise; by default `Peer`.
@@ -179,8 +179,9 @@ impl Kind for ConnectionPolicy {
             if target.group != GATEWAY_GROUP {
                 refuse(&format!("{path}.group"), format!("`{}`: expected {GATEWAY_GROUP}", target.group));
             }
-            if target.kind != "Gateway" {
-                refuse(&format!("{path}.kind"), format!("`{}`: expected Gateway", target.kind));
+            if !matches!(target.kind.as_str(), "Gateway" | "ListenerSet") {
+                let message = format!("`{}`: expected Gateway or ListenerSet", target.kind);
+                refuse(&format!("{path}.kind"), message);
             }
         }
         let headers = self.proxy_protocol.as_ref().and_then(|proxy| proxy.headers.as_deref());
@@ -311,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn only_gateways_are_targets() {
+    fn only_what_has_listeners_is_a_target() {
         let paths: Vec<String> = errors("targetRefs: [{group: '', kind: Service, name: x}]")
             .into_iter()
             .map(|error| error.path)

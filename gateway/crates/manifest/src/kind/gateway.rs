@@ -5,8 +5,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    FieldError, GATEWAY_GROUP, GROUP, KIND, Kind, LabelSelector, LocalParametersReference, SECTION_NAME,
-    SecretReference, Unserved,
+    AllowedListeners, FieldError, GATEWAY_GROUP, GROUP, GatewayTls, KIND, Kind, LabelSelector,
+    LocalParametersReference, SECTION_NAME, SecretReference, Unserved,
+    label::{check_annotations, check_labels},
 };
 
 /// Listeners on addresses of this host, to which routes and policies attach.
@@ -25,22 +26,20 @@ pub struct Gateway {
     pub addresses: Vec<GatewayAddress>,
     /// What belongs to the infrastructure around the Gateway.
     pub infrastructure: Option<Infrastructure>,
-    /// Which ListenerSets may add listeners.
-    #[schemars(extend("x-gateway-unserved" = "ListenerSets are not modelled yet"))]
-    pub allowed_listeners: Option<Unserved>,
-    /// TLS towards backends, and client certificates of all listeners.
-    #[schemars(extend("x-gateway-unserved" = "TLS settings of the whole Gateway are not served yet"))]
-    pub tls: Option<Unserved>,
+    /// Which ListenerSets may add listeners; by default none.
+    pub allowed_listeners: Option<AllowedListeners>,
+    /// TLS towards backends, and certificates of clients.
+    pub tls: Option<GatewayTls>,
     /// Which routes attach to this Gateway without naming it (experimental channel).
     #[schemars(extend("x-gateway-unserved" = "default Gateways are experimental in Gateway API"))]
     pub default_scope: Option<Unserved>,
 }
 
-/// One logical endpoint of a Gateway.
+/// One logical endpoint of a Gateway, its own or of a ListenerSet.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Listener {
-    /// Unique within the Gateway; what `sectionName` refers to.
+    /// Unique within the Gateway or ListenerSet; what `sectionName` refers to.
     #[schemars(length(min = 1, max = 253), regex(pattern = SECTION_NAME))]
     pub name: String,
     /// Which hosts are served; none: every host.
@@ -73,7 +72,7 @@ pub struct ListenerTls {
     #[schemars(length(max = 64))]
     pub certificate_refs: Vec<SecretReference>,
     /// Client certificates, in the place where Gateway API 1.4 had them.
-    #[schemars(extend("x-gateway-unserved" = "client certificates are not served yet"))]
+    #[schemars(extend("x-gateway-unserved" = "it has moved to `spec.tls.frontend` of the Gateway"))]
     pub frontend_validation: Option<Unserved>,
     /// Settings of implementations.
     #[schemars(extend("x-gateway-unserved" = "this implementation defines no TLS options"))]
@@ -94,7 +93,7 @@ pub enum TlsMode {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AllowedRoutes {
-    /// From which namespaces; by default the Gateway's own.
+    /// From which namespaces; by default the own one of the Gateway or ListenerSet.
     pub namespaces: Option<RouteNamespaces>,
     /// Of which kinds; none: those that fit the protocol.
     #[serde(default)]
@@ -119,7 +118,7 @@ pub enum RouteNamespacesFrom {
     All,
     /// Namespaces whose labels the selector matches.
     Selector,
-    /// The Gateway's own namespace.
+    /// The own namespace of the Gateway or ListenerSet.
     #[default]
     Same,
 }
@@ -153,13 +152,13 @@ pub struct GatewayAddress {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Infrastructure {
-    /// Labels for what is made for the Gateway.
+    /// Labels of the Service that is written down for the Gateway.
     #[serde(default)]
-    #[schemars(extend("maxProperties" = 8, "x-gateway-unserved" = "nothing is made here that could carry them"))]
+    #[schemars(extend("maxProperties" = 8))]
     pub labels: BTreeMap<String, String>,
-    /// Annotations for what is made for the Gateway.
+    /// Annotations of the Service that is written down for the Gateway.
     #[serde(default)]
-    #[schemars(extend("maxProperties" = 8, "x-gateway-unserved" = "nothing is made here that could carry them"))]
+    #[schemars(extend("maxProperties" = 16))]
     pub annotations: BTreeMap<String, String>,
     /// An object of parameters.
     pub parameters_ref: Option<LocalParametersReference>,
@@ -174,20 +173,13 @@ impl Kind for Gateway {
 
     fn check(&self) -> Vec<FieldError> {
         let mut errors = Vec::new();
-        let mut names = BTreeSet::new();
-        let mut places = BTreeSet::new();
-        for (index, listener) in self.listeners.iter().enumerate() {
-            let path = format!("spec.listeners[{index}]");
-            if !names.insert(&listener.name) {
-                let message =
-                    format!("`{}` names two listeners; names are unique in a Gateway", listener.name);
-                errors.push(FieldError::new(format!("{path}.name"), message));
-            }
-            if !places.insert((listener.port, &listener.protocol, &listener.hostname)) {
-                let message = "port, protocol and hostname together are those of an earlier listener";
-                errors.push(FieldError::new(&path, message));
-            }
-            listener.check(&path, &mut errors);
+        check_listeners(&self.listeners, Self::KIND, &mut errors);
+        if let Some(tls) = &self.tls {
+            tls.check(&mut errors);
+        }
+        if let Some(Infrastructure { labels, annotations, parameters_ref: _ }) = &self.infrastructure {
+            check_labels("spec.infrastructure.labels", labels, &mut errors);
+            check_annotations("spec.infrastructure.annotations", annotations, &mut errors);
         }
         let mut addresses = BTreeSet::new();
         for (index, address) in self.addresses.iter().enumerate() {
@@ -198,6 +190,24 @@ impl Kind for Gateway {
             }
         }
         errors
+    }
+}
+
+/// The rules that span the listeners of one object of `kind`.
+pub(super) fn check_listeners(listeners: &[Listener], kind: &str, errors: &mut Vec<FieldError>) {
+    let mut names = BTreeSet::new();
+    let mut places = BTreeSet::new();
+    for (index, listener) in listeners.iter().enumerate() {
+        let path = format!("spec.listeners[{index}]");
+        if !names.insert(&listener.name) {
+            let message = format!("`{}` names two listeners; names are unique in a {kind}", listener.name);
+            errors.push(FieldError::new(format!("{path}.name"), message));
+        }
+        if !places.insert((listener.port, &listener.protocol, &listener.hostname)) {
+            let message = "port, protocol and hostname together are those of an earlier listener";
+            errors.push(FieldError::new(&path, message));
+        }
+        listener.check(&path, errors);
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod appliance;
 mod backend;
+mod backend_tls_policy;
 mod client_traffic_policy;
 mod config_map;
 mod connection_policy;
@@ -15,16 +16,23 @@ mod endpoint_slice;
 mod field;
 mod gateway;
 mod gateway_class;
+mod gateway_tls;
 mod http_filter;
 mod http_route;
+mod label;
+mod listener_set;
 mod namespace;
 mod reference;
+mod reference_grant;
 mod secret;
 mod service;
 
 pub use appliance::{Appliance, ApplianceAdmin, ApplianceLog, ApplianceProxyProtocol};
 pub use backend::{
     Backend, BackendAppProtocol, BackendEndpoint, BackendType, FqdnEndpoint, IpEndpoint, UnixEndpoint,
+};
+pub use backend_tls_policy::{
+    BackendTlsPolicy, BackendTlsValidation, SubjectAltNameSpec, SubjectAltNameType,
 };
 pub use client_traffic_policy::{
     ClientIpDetection, ClientTrafficPolicy, Connection, ConnectionLimit, DirectSourceIp, Headers, Http2,
@@ -42,6 +50,9 @@ pub use gateway::{
     RouteNamespaces, RouteNamespacesFrom, TlsMode,
 };
 pub use gateway_class::{GatewayClass, ParametersReference};
+pub use gateway_tls::{
+    FrontendPortTls, FrontendTls, FrontendTlsConfig, FrontendValidation, GatewayBackendTls, GatewayTls,
+};
 pub use http_filter::{
     HttpFilter, HttpFilterType, HttpPathModifier, HttpPathModifierType, HttpRequestMirror,
     HttpRequestRedirect, HttpUrlRewrite, MirrorBackendRef, MirrorFraction, RedirectScheme,
@@ -50,11 +61,15 @@ pub use http_route::{
     BackendRef, HeaderMatch, HttpMethod, HttpPathMatch, HttpRoute, HttpRouteMatch, HttpRouteRule,
     HttpRouteTimeouts, MatchType, PathMatchType, QueryParamMatch,
 };
+pub use listener_set::{
+    AllowedListeners, ListenerNamespaces, ListenerNamespacesFrom, ListenerSet, ParentGatewayReference,
+};
 pub use namespace::Namespace;
 pub use reference::{
-    LabelRequirement, LabelSelector, LocalParametersReference, ParentReference, PolicyTargetReference,
-    SecretReference, SelectorOperator,
+    LabelRequirement, LabelSelector, LocalObjectReference, LocalParametersReference, ObjectReference,
+    ParentReference, PolicyTargetReference, SecretReference, SelectorOperator,
 };
+pub use reference_grant::{ReferenceGrant, ReferenceGrantFrom, ReferenceGrantTo};
 pub use secret::{Secret, SecretBytes, SecretText};
 pub use service::{Service, ServicePort, ServiceType};
 

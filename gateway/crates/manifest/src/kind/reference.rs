@@ -59,6 +59,39 @@ pub struct SecretReference {
     pub namespace: Option<String>,
 }
 
+/// Names an object in the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LocalObjectReference {
+    /// Group of the object; empty: the core group.
+    #[schemars(length(max = 253), regex(pattern = GROUP))]
+    pub group: String,
+    /// Kind of the object.
+    #[schemars(length(min = 1, max = 63), regex(pattern = KIND))]
+    pub kind: String,
+    /// Name of the object.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// Names an object.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ObjectReference {
+    /// Group of the object; empty: the core group.
+    #[schemars(length(max = 253), regex(pattern = GROUP))]
+    pub group: String,
+    /// Kind of the object.
+    #[schemars(length(min = 1, max = 63), regex(pattern = KIND))]
+    pub kind: String,
+    /// Name of the object.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Namespace; by default the referring object's. Another one needs a ReferenceGrant.
+    #[schemars(length(min = 1, max = 63), regex(pattern = NAMESPACE))]
+    pub namespace: Option<String>,
+}
+
 /// Names an object of parameters in the same namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -231,6 +231,9 @@ fn classify(error: &io::Error, otherwise: Refusal) -> Refusal {
     match tls {
         Some(rustls::Error::PeerIncompatible(_)) => Refusal::TlsIncompatible,
         Some(rustls::Error::InvalidMessage(_)) => Refusal::TlsMalformed,
+        Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => {
+            Refusal::TlsClientCertificate
+        }
         Some(_) => otherwise,
         None => Refusal::Aborted,
     }

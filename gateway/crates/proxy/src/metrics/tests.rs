@@ -74,6 +74,7 @@ fn tls_gateway(certificate: ir::CertifiedKey) -> ir::Gateway {
         max: ir::TlsVersion::V1_3,
         ciphers: ir::CipherSuites::default(),
         alpn: Vec::new(),
+        client_validation: None,
     };
     let listener = ir::Listener {
         id: listener(),

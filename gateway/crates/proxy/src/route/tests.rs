@@ -208,6 +208,7 @@ fn backend(name: &str) -> BackendTarget {
         name: name.into(),
         endpoints: Vec::new(),
         protocol: UpstreamProtocol::Http1,
+        tls: None,
         settings: UpstreamSettings::default(),
     }))
 }

@@ -4,14 +4,16 @@ use std::{
     path::Path,
     pin::Pin,
     sync::{Arc, Weak, atomic::Ordering},
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
-    time::timeout,
+    time::{Instant, timeout_at},
 };
+
+use tokio_rustls::client::TlsStream;
 
 use crate::{carry::UpstreamState, error::ProxyError, metrics::UpstreamMetrics, snapshot::Upstream};
 
@@ -21,6 +23,8 @@ pub(crate) enum UpstreamIo {
     Tcp(TcpStream),
     /// To a Unix socket.
     Unix(UnixStream),
+    /// To either, in TLS. In a box, since most are not.
+    Tls(Box<TlsStream<UpstreamIo>>),
 }
 
 /// Where one attempt goes: what an endpoint comes to once its name is resolved.
@@ -65,23 +69,27 @@ impl Drop for Place {
     }
 }
 
-/// Opens a connection within the upstream's connect timeout.
+/// Opens a connection, TLS included, within the upstream's connect timeout.
 pub(super) async fn connect(
     upstream: &Upstream,
     target: Target<'_>,
 ) -> Result<(UpstreamIo, Place), ProxyError> {
     let mut place = Place::take(upstream)?;
-    let dialled = timeout(upstream.config.settings.connect_timeout, dial(target)).await;
-    match dialled.unwrap_or(Err(io::ErrorKind::TimedOut.into())) {
-        Ok(io) => {
-            place.is_open(upstream);
-            Ok((io, place))
-        }
+    let until = Instant::now() + upstream.config.settings.connect_timeout;
+    let dialled = timeout_at(until, dial(target)).await;
+    let io = match dialled.unwrap_or(Err(io::ErrorKind::TimedOut.into())) {
+        Ok(io) => io,
         Err(error) => {
             tracing::debug!(upstream = %upstream.config.name, ?target, %error, "cannot connect");
-            Err(ProxyError::Connect)
+            return Err(ProxyError::Connect);
         }
-    }
+    };
+    place.is_open(upstream);
+    let io = match &upstream.tls {
+        None => io,
+        Some(tls) => tls.shake(io, until, upstream, target).await?,
+    };
+    Ok((io, place))
 }
 
 async fn dial(target: Target<'_>) -> io::Result<UpstreamIo> {
@@ -98,11 +106,16 @@ async fn dial(target: Target<'_>) -> io::Result<UpstreamIo> {
 impl UpstreamIo {
     /// True if the other side has closed or sent something, as far as the runtime has heard. Costs no system
     /// call while it has heard nothing.
-    pub(super) fn is_stale(&self) -> bool {
+    pub(super) fn is_stale(&mut self) -> bool {
         let mut byte = [0];
         let read = match self {
             Self::Tcp(stream) => stream.try_read(&mut byte),
             Self::Unix(stream) => stream.try_read(&mut byte),
+            Self::Tls(stream) => {
+                // What TLS sends for itself (tickets, keys) is taken in, and is no reason to close.
+                let mut cx = Context::from_waker(Waker::noop());
+                return Pin::new(stream).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_ready();
+            }
         };
         !matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
@@ -113,6 +126,7 @@ impl AsyncRead for UpstreamIo {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -122,6 +136,7 @@ impl AsyncWrite for UpstreamIo {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -133,22 +148,30 @@ impl AsyncWrite for UpstreamIo {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
-        true
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => true,
+            Self::Tls(stream) => stream.is_write_vectored(),
+        }
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Neither kind of socket holds bytes back.
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            // Neither kind of socket holds bytes back.
+            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

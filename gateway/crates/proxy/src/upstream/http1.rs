@@ -11,6 +11,7 @@ use super::{
     connect::{Place, UpstreamIo},
     pool::EndpointPool,
     send::InFlight,
+    tls,
 };
 use crate::{
     body::{Body, BodyError, Polled},
@@ -55,6 +56,8 @@ pub(super) enum CallError {
     Request(BodyError),
     /// The connection ended or failed before a response's header.
     Closed,
+    /// TLS ended or failed, for the reason in words: a backend of TLS 1.3 refuses our certificate after the handshake.
+    Tls(&'static str),
     /// What came is no response.
     Malformed(&'static str),
 }
@@ -97,7 +100,7 @@ impl Connection {
     }
 
     /// True if no request should be sent on it any more.
-    pub(super) fn is_stale(&self) -> bool {
+    pub(super) fn is_stale(&mut self) -> bool {
         self.io.is_stale()
     }
 }
@@ -181,7 +184,11 @@ impl Call {
                 Ok(Some(head)) => return Poll::Ready(Ok(head)),
                 Ok(None) => match ready!(fill::poll_some(io, read, cx)) {
                     Ok(1..) => {}
-                    Ok(0) | Err(_) => return Poll::Ready(Err(CallError::Closed)),
+                    Ok(0) => return Poll::Ready(Err(CallError::Closed)),
+                    Err(error) => {
+                        let reason = tls::failure(&error);
+                        return Poll::Ready(Err(reason.map_or(CallError::Closed, CallError::Tls)));
+                    }
                 },
                 Err(error) => return Poll::Ready(Err(CallError::Malformed(reason(error)))),
             }
@@ -329,6 +336,7 @@ impl From<CallError> for ProxyError {
         match error {
             CallError::Request(error) => Self::of_request_body(&error),
             CallError::Closed => Self::UpstreamClosed,
+            CallError::Tls(reason) => Self::UpstreamTls(reason),
             CallError::Malformed(reason) => Self::UpstreamMalformed(reason),
         }
     }

@@ -19,6 +19,7 @@ use super::{
     multiplexed::Lease,
     pool::EndpointPool,
     send::{InFlight, Request},
+    tls,
 };
 use crate::{
     body::{Body, BodyError, Polled},
@@ -65,13 +66,14 @@ pub(super) async fn http2(
     if request.upgrade.is_some() {
         return Err(ProxyError::NoUpgrade);
     }
+    let scheme = if upstream.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
     let mut repeated = false;
     loop {
         let lease = home.multiplexed().lease(upstream, target).await?;
         let (lent, mut loan) = lend(std::mem::replace(&mut request.body, Body::Empty));
         let kept = (loan.is_empty() && !repeated).then(|| request.head.clone());
         let head = std::mem::replace(&mut request.head, http::Request::new(()).into_parts().0);
-        let message = http::Request::from_parts(translate(head)?, lent);
+        let message = http::Request::from_parts(translate(head, &scheme)?, lent);
         let mut failed = match lease.sender().try_send_request(message).await {
             Ok(response) => {
                 let (head, incoming) = response.into_parts();
@@ -110,7 +112,7 @@ pub(super) async fn http2(
 
 /// A request's header in the form of HTTP/2: an absolute URI, and no field that is another connection's or that the
 /// URI stands for (RFC 9113 §8.3.1).
-fn translate(mut head: Parts) -> Result<Parts, ProxyError> {
+fn translate(mut head: Parts, scheme: &Scheme) -> Result<Parts, ProxyError> {
     const NO_HOST: ProxyError = ProxyError::Malformed("the host is not an authority");
     let mut parts = head.uri.into_parts();
     let host = head.headers.remove(HOST);
@@ -121,7 +123,7 @@ fn translate(mut head: Parts) -> Result<Parts, ProxyError> {
     if head.method == Method::CONNECT {
         (parts.scheme, parts.path_and_query) = (None, None);
     } else {
-        parts.scheme = Some(Scheme::HTTP);
+        parts.scheme = Some(scheme.clone());
         parts.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
     }
     head.uri = Uri::from_parts(parts).map_err(|_| NO_HOST)?;
@@ -145,6 +147,9 @@ fn judge(error: &hyper::Error) -> (Seen, ProxyError) {
     let mut source = error.source();
     while let Some(inner) = source {
         if let Some(error) = inner.downcast_ref::<h2::Error>() {
+            if let Some(reason) = error.get_io().and_then(tls::failure) {
+                return (Seen::Maybe, ProxyError::UpstreamTls(reason));
+            }
             if error.is_library() {
                 return (Seen::Maybe, ProxyError::UpstreamMalformed("it is not HTTP/2"));
             }
@@ -174,7 +179,7 @@ mod tests {
             if let Some(host) = host {
                 request = request.header(HOST, host);
             }
-            let head = translate(request.body(()).unwrap().into_parts().0)?;
+            let head = translate(request.body(()).unwrap().into_parts().0, &Scheme::HTTP)?;
             assert!(head.headers.is_empty(), "{:?}", head.headers);
             Ok::<_, ProxyError>(head.uri.to_string())
         };

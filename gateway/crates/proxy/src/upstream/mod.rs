@@ -11,8 +11,11 @@ mod multiplexed;
 mod pool;
 mod resolve;
 mod send;
+mod tls;
+mod verifier;
 
 pub(crate) use http1::{Http1Response, Tunnel};
 pub(crate) use http2::Http2Response;
 pub(crate) use pool::Pools;
 pub(crate) use send::{InFlight, Request, send};
+pub(crate) use tls::ClientTls;

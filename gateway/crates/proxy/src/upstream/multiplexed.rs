@@ -37,8 +37,8 @@ pub(super) struct Multiplexed {
     connections: RefCell<Vec<Rc<Connection>>>,
     /// Held by who opens a connection: the others wait, and use it too.
     connecting: Mutex<()>,
-    /// When a connection could last not be opened.
-    failed: Cell<Option<Instant>>,
+    /// When a connection could last not be opened, and why.
+    failed: RefCell<Option<(Instant, ProxyError)>>,
 }
 
 struct Connection {
@@ -64,15 +64,15 @@ impl Multiplexed {
         if let Some(lease) = self.with_room() {
             return Ok(lease);
         }
-        if self.failed.get().is_some_and(|failed| failed >= asked) {
-            return Err(ProxyError::Connect);
+        if let Some((_, error)) = self.failed.borrow().as_ref().filter(|(failed, _)| *failed >= asked) {
+            return Err(error.clone());
         }
         match connect(upstream, target).await {
             Ok((io, place)) => self.open(io, place).await,
             // What cannot have a connection of its own waits for its turn on another.
             Err(ProxyError::Overflow) => self.least_used().ok_or(ProxyError::Overflow),
             Err(error) => {
-                self.failed.set(Some(Instant::now()));
+                *self.failed.borrow_mut() = Some((Instant::now(), error.clone()));
                 Err(error)
             }
         }

@@ -101,7 +101,7 @@ impl EndpointPool {
     pub(super) fn take(&self) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
         loop {
-            let Idle { connection, .. } = idle.pop()?;
+            let Idle { mut connection, .. } = idle.pop()?;
             if !connection.is_stale() {
                 return Some(connection);
             }
@@ -122,7 +122,7 @@ impl EndpointPool {
             idle.clear();
             self.multiplexed.clear();
         }
-        idle.retain(|Idle { connection, until }| {
+        idle.retain_mut(|Idle { connection, until }| {
             until.is_none_or(|until| now < until) && !connection.is_stale()
         });
         let shared_are_left = self.multiplexed.sweep(now, self.idle_timeout.get());

@@ -104,6 +104,7 @@ fn virtual_host(backend: SocketAddr) -> VirtualHost {
         name: format!("Service default/backend-{}", backend.port()).into(),
         endpoints: vec![Endpoint { address: EndpointAddress::Ip(backend) }],
         protocol: UpstreamProtocol::Http1,
+        tls: None,
         settings: UpstreamSettings::default(),
     };
     let rule = HttpRule {

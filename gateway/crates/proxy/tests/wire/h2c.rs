@@ -25,6 +25,7 @@ fn before(backend: SocketAddr, settings: UpstreamSettings) -> (proxy::Proxy, Res
         name: "Service default/h2c:80".into(),
         endpoints: vec![Endpoint { address: EndpointAddress::Ip(backend) }],
         protocol: UpstreamProtocol::H2c,
+        tls: None,
         settings,
     }));
     let action = Action::Forward(vec![choice(1, target)]);

@@ -1,7 +1,9 @@
 //! The data plane against real sockets on loopback.
 
 mod backend;
+mod backend_tls;
 mod client;
+mod client_certificates;
 mod configure;
 mod connection_policy;
 mod floods;

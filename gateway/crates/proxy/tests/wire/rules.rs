@@ -33,6 +33,7 @@ pub fn upstream(addresses: Vec<SocketAddr>) -> BackendTarget {
         name: name.into(),
         endpoints: addresses.into_iter().map(|at| Endpoint { address: EndpointAddress::Ip(at) }).collect(),
         protocol: UpstreamProtocol::Http1,
+        tls: None,
         settings: UpstreamSettings::default(),
     }))
 }

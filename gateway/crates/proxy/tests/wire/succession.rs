@@ -296,5 +296,6 @@ fn tls() -> Tls {
         max: ir::TlsVersion::V1_3,
         ciphers: ir::CipherSuites::default(),
         alpn: vec!["http/1.1".into()],
+        client_validation: None,
     }
 }

@@ -16,6 +16,7 @@ fn settings(certificates: &[&Arc<CertifiedKey>]) -> Tls {
         max: TlsVersion::V1_3,
         ciphers: CipherSuites::default(),
         alpn: vec!["h2".into(), "http/1.1".into()],
+        client_validation: None,
     }
 }
 
@@ -253,4 +254,40 @@ fn what_is_no_tls_gets_no_further() {
     assert!(answer.is_empty() || answer[0] == 21, "{answer:?}");
     eventually("it is closed", || proxy.open_connections() == 0);
     assert_eq!(echo.answered(), 0);
+}
+
+/// RFC 9110 §7.4: a client that uses a connection for all names of its certificate is told where that is wrong.
+#[tokio::test]
+async fn what_belongs_to_another_listener_is_misdirected() {
+    let backends = ["any", "exact", "wildcard"].map(Echo::start);
+    let shown = certificate("default/all", &["*.test", "*.b.test"]);
+    let hosts = [None, Some("a.test"), Some("*.b.test")];
+    let names = ["any", "exact", "wildcard"];
+    let listeners = (0..3)
+        .map(|place| named(names[place], hosts[place], settings(&[&shown]), &backends[place]))
+        .collect();
+    let (_proxy, port) = served(listeners);
+    for (sni, host, answer) in [
+        ("a.test", "a.test", Ok("exact")),
+        ("a.test", "A.Test:443", Ok("exact")),
+        ("a.test", "x.b.test", Err(421)),
+        ("a.test", "other.test", Err(421)),
+        ("x.b.test", "y.b.test", Ok("wildcard")),
+        ("x.b.test", "a.test", Err(421)),
+        ("other.test", "more.test", Ok("any")),
+        ("other.test", "a.test", Err(421)),
+    ] {
+        let expected = answer.map_or_else(|status| (status, None), |name| (200, Some(name)));
+        let secured = Offer::default().shake(port.address(), sni).unwrap();
+        let found = ask_on(secured, "GET", "/", host, &[]);
+        assert_eq!((found.status, found.field("x-backend")), expected, "HTTP/1.1 {sni} {host}");
+
+        let stream = tokio::net::TcpStream::connect(port.address()).await.unwrap();
+        let name = ServerName::try_from(sni).unwrap();
+        let connector = TlsConnector::from(Offer::alpn(&["h2"]).config());
+        let mut client = Client::over(connector.connect(name, stream).await.unwrap()).await;
+        let request = http::Request::builder().uri(format!("https://{host}/"));
+        let found = client.ask(request).await.unwrap();
+        assert_eq!((found.status(), found.field("x-backend")), expected, "HTTP/2 {sni} {host}");
+    }
 }

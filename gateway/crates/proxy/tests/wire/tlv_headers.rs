@@ -62,6 +62,7 @@ impl Served {
             max: TlsVersion::V1_3,
             ciphers: CipherSuites::default(),
             alpn: vec!["h2".into(), "http/1.1".into()],
+            client_validation: None,
         };
         let fill = |listener: &mut Arc<Listener>| {
             let listener = Arc::make_mut(listener);

@@ -2,12 +2,13 @@
 
 use std::{net::SocketAddr, net::TcpStream, sync::Arc};
 
-use ir::CertifiedKey;
+use ir::{Authorities, CertifiedKey};
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned,
     SupportedProtocolVersion,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
+    sign::SingleCertAndKey,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
@@ -32,12 +33,14 @@ pub struct Offer {
     pub alpn: Vec<&'static str>,
     pub versions: Vec<&'static SupportedProtocolVersion>,
     pub schemes: Vec<SignatureScheme>,
+    /// What it shows a server that asks.
+    pub own: Option<Arc<rustls::sign::CertifiedKey>>,
 }
 
 impl Default for Offer {
     fn default() -> Self {
         let schemes = aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes();
-        Self { alpn: Vec::new(), versions: rustls::ALL_VERSIONS.to_vec(), schemes }
+        Self { alpn: Vec::new(), versions: rustls::ALL_VERSIONS.to_vec(), schemes, own: None }
     }
 }
 
@@ -49,12 +52,18 @@ impl Offer {
     pub fn config(&self) -> Arc<ClientConfig> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let verifier = Arc::new(Anything { provider: Arc::clone(&provider), schemes: self.schemes.clone() });
-        let mut config = ClientConfig::builder_with_provider(provider)
+        let config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&self.versions)
             .unwrap()
             .dangerous()
-            .with_custom_certificate_verifier(verifier)
-            .with_no_client_auth();
+            .with_custom_certificate_verifier(verifier);
+        let mut config = match &self.own {
+            None => config.with_no_client_auth(),
+            Some(own) => {
+                let own = rustls::sign::CertifiedKey::clone(own);
+                config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own)))
+            }
+        };
         config.alpn_protocols = self.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         Arc::new(config)
     }
@@ -127,5 +136,44 @@ impl ServerCertVerifier for Anything {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.schemes.clone()
+    }
+}
+
+/// An authority. All have one subject.
+pub struct Authority {
+    pem: String,
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+}
+
+impl Authority {
+    pub fn new() -> Self {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut parameters = rcgen::CertificateParams::new([]).unwrap();
+        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        parameters.distinguished_name.push(rcgen::DnType::CommonName, "authority");
+        let pem = parameters.self_signed(&key).unwrap().pem();
+        Self { pem, issuer: rcgen::Issuer::new(parameters, key) }
+    }
+
+    /// As a policy that trusts it has it.
+    pub fn trusted(&self) -> Authorities {
+        Authorities::from_pem("ConfigMap default/ca", self.pem.as_bytes()).unwrap()
+    }
+
+    /// Signs a certificate for these names; one with a scheme is a URI.
+    pub fn signs(&self, names: &[&str]) -> Arc<CertifiedKey> {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut parameters = rcgen::CertificateParams::new([]).unwrap();
+        parameters.subject_alt_names = names
+            .iter()
+            .map(|name| match name.contains("://") {
+                true => rcgen::SanType::URI((*name).try_into().unwrap()),
+                false => rcgen::SanType::DnsName((*name).try_into().unwrap()),
+            })
+            .collect();
+        let made = parameters.signed_by(&key, &self.issuer).unwrap();
+        let parsed =
+            CertifiedKey::from_pem("default/signed", made.pem().as_bytes(), key.serialize_pem().as_bytes());
+        Arc::new(parsed.unwrap())
     }
 }

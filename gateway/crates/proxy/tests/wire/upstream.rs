@@ -31,6 +31,7 @@ fn endpoints(addresses: Vec<EndpointAddress>, settings: UpstreamSettings) -> Act
         name: "Service default/upstream:80".into(),
         endpoints: addresses.into_iter().map(|address| Endpoint { address }).collect(),
         protocol: UpstreamProtocol::Http1,
+        tls: None,
         settings,
     }));
     Action::Forward(vec![BackendChoice { weight: 1, filters: Box::default(), target }])

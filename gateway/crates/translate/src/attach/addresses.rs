@@ -134,11 +134,13 @@ mod tests {
 
     #[test]
     fn a_pool_gives_what_the_host_has() {
-        let facts =
-            HostFacts { addresses: Some(vec!["10.0.0.5".parse().unwrap(), "192.0.2.1".parse().unwrap()]) };
+        let facts = HostFacts {
+            addresses: Some(vec!["10.0.0.5".parse().unwrap(), "192.0.2.1".parse().unwrap()]),
+            authorities: None,
+        };
         let network = |text: &str| text.parse::<IpNet>().unwrap();
         assert_eq!(candidates(&network("10.0.0.0/24"), &facts), ["10.0.0.5".parse::<IpAddr>().unwrap()]);
         assert_eq!(candidates(&network("127.1.0.0/30"), &facts).len(), 2, "all of loopback is on the host");
-        assert_eq!(candidates(&network("10.0.0.0/24"), &HostFacts { addresses: None }).len(), 254);
+        assert_eq!(candidates(&network("10.0.0.0/24"), &HostFacts::default()).len(), 254);
     }
 }

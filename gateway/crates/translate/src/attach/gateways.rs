@@ -1,11 +1,14 @@
 use manifest::{ManifestSet, Severity, did_you_mean, kind::Gateway};
 
-use super::{Addresses, Classes, ListenerState, addresses, classes, ports};
+use super::{
+    Addresses, Classes, ClientCertificate, ListenerState, Owner, SetState, addresses, classes,
+    client_certificate::client_certificate, client_validation, conflicts, listener_sets, ports,
+};
 use crate::{
     HostFacts,
     index::{InForce, Index, Key, seniority},
     report::{Report, line},
-    status::{GatewayReason, ListenerReason, Reason},
+    status::{GatewayReason, Reason},
 };
 
 /// A Gateway of a class that is ours.
@@ -17,11 +20,14 @@ pub(crate) struct GatewayState<'a> {
     /// Accepted is False: nothing of it is served.
     pub(crate) refusal: Option<(GatewayReason, String)>,
     pub(crate) addresses: Addresses,
+    /// Its own, then those of its ListenerSets, in the order of their right to a port.
     pub(crate) listeners: Vec<ListenerState<'a>>,
+    /// `None`: it names none.
+    pub(crate) client_certificate: Option<ClientCertificate>,
     pub(crate) warnings: Vec<String>,
 }
 
-/// Every Gateway that is ours, from the oldest to the youngest.
+/// Every Gateway that is ours, and every ListenerSet of theirs, each from the oldest to the youngest.
 pub(crate) fn gateways<'a>(
     set: &'a ManifestSet,
     index: &Index<'a>,
@@ -29,7 +35,7 @@ pub(crate) fn gateways<'a>(
     pool: &[ipnet::IpNet],
     facts: &HostFacts,
     report: &mut Report,
-) -> Vec<GatewayState<'a>> {
+) -> (Vec<GatewayState<'a>>, Vec<SetState<'a>>) {
     let mut ours: Vec<(InForce<'a, Gateway>, &'a str)> = Vec::new();
     for gateway in index.gateways.values() {
         let class = &gateway.spec.gateway_class_name;
@@ -47,25 +53,44 @@ pub(crate) fn gateways<'a>(
         .map(|((gateway, controller), addresses)| {
             let mut warnings = Vec::new();
             let refusal = refusal(set, gateway, &addresses, &mut warnings);
-            let listeners = ListenerState::all(gateway, index, report);
-            GatewayState { gateway, controller, refusal, addresses, listeners, warnings }
+            let owner = Owner::Gateway(gateway.object);
+            let mut listeners = ListenerState::all(owner, &gateway.spec.listeners, index, report);
+            conflicts::mark(&mut listeners);
+            let client_certificate = client_certificate(gateway, index, report);
+            GatewayState { gateway, controller, refusal, addresses, listeners, client_certificate, warnings }
         })
         .collect();
     for state in states.iter_mut().filter(|state| state.refusal.is_some()) {
         state.addresses.bound.clear();
     }
+    let sets = listener_sets::join(&mut states, index, report);
+    for state in &mut states {
+        client_validation::resolve(state.gateway, &mut state.listeners, index, report);
+        state.warnings.extend(client_validation::idle_ports(state.gateway.spec, &state.listeners));
+        conflicts::mark_overlaps(&mut state.listeners);
+    }
     ports::settle(&mut states);
     states.iter().for_each(|state| state.explain(report));
-    states
+    (states, sets)
 }
 
-impl GatewayState<'_> {
-    pub(crate) fn key(&self) -> Key<'_> {
+impl<'a> GatewayState<'a> {
+    pub(crate) fn key(&self) -> Key<'a> {
         self.gateway.key()
     }
 
-    /// Says with its place what the conditions say; listeners have spoken for themselves.
+    pub(crate) fn owner(&self) -> Owner<'a> {
+        Owner::Gateway(self.gateway.object)
+    }
+
+    /// The listeners of its own manifest: the first ones.
+    pub(crate) fn own_listeners(&self) -> &[ListenerState<'a>] {
+        &self.listeners[..self.gateway.spec.listeners.len()]
+    }
+
+    /// Says with its place what the conditions say.
     fn explain(&self, report: &mut Report) {
+        self.listeners.iter().for_each(|listener| listener.explain(report));
         let mut say = |path: &str, reason: &'static str, message: &str| {
             report.add(Severity::Error, self.gateway.object, path, reason, line(message));
         };
@@ -77,21 +102,20 @@ impl GatewayState<'_> {
         if let Some((reason, message)) = &self.addresses.unusable {
             say("spec.addresses", reason.text(), message);
         }
-        for (place, listener) in self.listeners.iter().enumerate() {
-            if let Some(message) = &listener.port_taken {
-                let path = format!("spec.listeners[{place}].port");
-                say(&path, ListenerReason::PortUnavailable.text(), message);
-            }
-        }
         for message in &self.warnings {
             let reason = GatewayReason::Warnings.text();
             report.add(Severity::Warning, self.gateway.object, "spec", reason, line(message));
         }
     }
 
-    /// Whether any of its listeners serves requests.
+    /// Whether its Accepted is True.
+    pub(crate) fn is_accepted(&self) -> bool {
+        self.refusal.is_none() && self.own_listeners().iter().any(ListenerState::is_valid)
+    }
+
+    /// Whether any of its own listeners serves requests.
     pub(crate) fn is_served(&self) -> bool {
-        self.refusal.is_none() && self.listeners.iter().any(ListenerState::is_programmed)
+        self.refusal.is_none() && self.own_listeners().iter().any(ListenerState::is_programmed)
     }
 }
 

@@ -1,14 +1,15 @@
 use std::{net::IpAddr, sync::Arc};
 
-use ir::{CertifiedKey, Protocol};
+use ir::{CertifiedKey, ClientValidation, Protocol};
 use manifest::{
     Severity, did_you_mean,
-    kind::{GATEWAY_GROUP, Gateway, Listener, ListenerTls, SecretReference},
+    kind::{GATEWAY_GROUP, Listener, ListenerTls, SecretReference},
 };
 
-use super::conflicts;
+use super::Owner;
 use crate::{
-    index::{InForce, Index},
+    grants::{Referent, Referrer},
+    index::Index,
     report::{Report, ended, line},
     status::{ListenerReason, Reason},
 };
@@ -20,6 +21,9 @@ pub(crate) const ROUTE_KIND: (&str, &str) = (GATEWAY_GROUP, "HTTPRoute");
 #[derive(Debug)]
 pub(crate) struct ListenerState<'a> {
     pub(crate) spec: &'a Listener,
+    pub(crate) owner: Owner<'a>,
+    /// Its place in its owner's list.
+    number: usize,
     /// Present unless refused.
     pub(crate) protocol: Option<Protocol>,
     /// Accepted is False.
@@ -32,77 +36,102 @@ pub(crate) struct ListenerState<'a> {
     pub(crate) overlap: Option<(ListenerReason, String)>,
     /// Programmed is False: an older Gateway has the port of every address.
     pub(crate) port_taken: Option<String>,
-    /// The Gateway's addresses on which the port is this Gateway's.
+    /// The Gateway's addresses on which the port is the Gateway's.
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) certificates: Vec<Arc<CertifiedKey>>,
+    /// What clients are asked for.
+    pub(crate) client_validation: Option<ClientValidation>,
     /// HTTPRoutes may attach.
     pub(crate) takes_routes: bool,
 }
 
 impl<'a> ListenerState<'a> {
-    /// Every listener of a Gateway, judged by itself and against its siblings.
+    /// Every listener of an object, each judged by itself.
     pub(super) fn all(
-        gateway: InForce<'a, Gateway>,
+        owner: Owner<'a>,
+        specs: &'a [Listener],
         index: &Index<'a>,
         report: &mut Report,
     ) -> Vec<ListenerState<'a>> {
-        let listeners = gateway.spec.listeners.iter().enumerate();
-        let mut states: Vec<_> =
-            listeners.map(|(place, spec)| Self::alone(gateway, spec, place, index, report)).collect();
-        conflicts::mark(&mut states);
-        conflicts::mark_overlaps(&mut states);
-        for (place, state) in states.iter().enumerate() {
-            state.explain(gateway, &format!("spec.listeners[{place}]"), report);
-        }
-        states
+        let listeners = specs.iter().enumerate();
+        listeners.map(|(number, spec)| Self::alone(owner, number, spec, index, report)).collect()
     }
 
     /// Says with its place what the conditions say; references have been said already.
-    fn explain(&self, gateway: InForce<'a, Gateway>, path: &str, report: &mut Report) {
-        let field = match &self.refusal {
-            Some((ListenerReason::UnsupportedProtocol, _)) => "protocol",
-            Some(_) => "tls",
-            None => "port",
+    pub(super) fn explain(&self, report: &mut Report) {
+        let path = self.path();
+        let mut say = |severity, field: &str, reason: ListenerReason, message: &str| {
+            self.owner.report(report, severity, &format!("{path}.{field}"), reason.text(), line(message));
         };
-        if let Some((reason, message)) = self.refusal.as_ref().or(self.conflict.as_ref()) {
-            report.add(
-                Severity::Error,
-                gateway.object,
-                &format!("{path}.{field}"),
-                reason.text(),
-                line(message),
-            );
+        // What is wrong with references has been said.
+        let objection = self.objection();
+        let objection = objection.filter(|(reason, _)| *reason != ListenerReason::NoValidCACertificate);
+        if let Some((reason, message)) = objection {
+            let field = match reason {
+                ListenerReason::UnsupportedProtocol => "protocol",
+                ListenerReason::Invalid => "tls",
+                _ => "port",
+            };
+            say(Severity::Error, field, *reason, message);
         }
         if let Some((reason @ ListenerReason::InvalidRouteKinds, message)) = &self.unresolved {
-            let path = format!("{path}.allowedRoutes.kinds");
-            report.add(Severity::Error, gateway.object, &path, reason.text(), line(message));
+            say(Severity::Error, "allowedRoutes.kinds", *reason, message);
         }
         if let Some((reason, message)) = &self.overlap {
-            let path = format!("{path}.hostname");
-            report.add(Severity::Warning, gateway.object, &path, reason.text(), line(message));
+            say(Severity::Warning, "hostname", *reason, message);
+        }
+        if let Some(message) = &self.port_taken {
+            say(Severity::Error, "port", ListenerReason::PortUnavailable, message);
         }
     }
 
-    /// Whether it can be served; the address is another question.
+    /// Where it stands in its owner: `spec.listeners[0]`.
+    pub(crate) fn path(&self) -> String {
+        format!("spec.listeners[{}]", self.number)
+    }
+
+    /// What it is called in a message to the people of `reader`: `namespace/owner/name` where it stands in another
+    /// object.
+    pub(crate) fn name_for(&self, reader: Owner<'_>) -> String {
+        let owner = self.owner.id();
+        if owner == reader.id() {
+            return self.spec.name.clone();
+        }
+        format!("{}/{}/{}", owner.namespace, owner.name, self.spec.name)
+    }
+
+    /// Why Accepted is False. Beside another listener it could not be served even if it were right.
+    pub(crate) fn objection(&self) -> Option<&(ListenerReason, String)> {
+        self.conflict.as_ref().or(self.refusal.as_ref())
+    }
+
+    /// Whether it is accepted; certificates and addresses are other questions.
     pub(crate) fn is_valid(&self) -> bool {
-        self.refusal.is_none() && self.conflict.is_none()
+        self.objection().is_none()
+    }
+
+    /// Whether it can be served; the address is another question.
+    pub(crate) fn is_complete(&self) -> bool {
+        let has_certificate = self.protocol != Some(Protocol::Https) || !self.certificates.is_empty();
+        self.is_valid() && has_certificate && self.takes_routes
     }
 
     /// Whether requests are served.
     pub(crate) fn is_programmed(&self) -> bool {
-        let complete = self.protocol != Some(Protocol::Https) || !self.certificates.is_empty();
-        self.is_valid() && complete && self.takes_routes && !self.addresses.is_empty()
+        self.is_complete() && !self.addresses.is_empty()
     }
 
     fn alone(
-        gateway: InForce<'a, Gateway>,
+        owner: Owner<'a>,
+        number: usize,
         spec: &'a Listener,
-        place: usize,
         index: &Index<'a>,
         report: &mut Report,
     ) -> Self {
         let mut state = Self {
             spec,
+            owner,
+            number,
             protocol: None,
             refusal: None,
             conflict: None,
@@ -111,13 +140,14 @@ impl<'a> ListenerState<'a> {
             port_taken: None,
             addresses: Vec::new(),
             certificates: Vec::new(),
+            client_validation: None,
             takes_routes: false,
         };
         match (spec.protocol.as_str(), &spec.tls) {
             ("HTTP", _) => state.protocol = Some(Protocol::Http),
             ("HTTPS", Some(tls)) => {
                 state.protocol = Some(Protocol::Https);
-                state.resolve_certificates(gateway, tls, place, index, report);
+                state.resolve_certificates(tls, index, report);
             }
             ("HTTPS", None) => {
                 let message = "Protocol HTTPS needs `tls` with at least one certificate.".to_owned();
@@ -128,7 +158,6 @@ impl<'a> ListenerState<'a> {
                 let message =
                     ended(format!("Protocol {other} is not supported; expected HTTP or HTTPS{hint}"));
                 state.refusal = Some((ListenerReason::UnsupportedProtocol, message));
-                return state;
             }
         }
         state.resolve_kinds();
@@ -138,10 +167,13 @@ impl<'a> ListenerState<'a> {
     fn resolve_kinds(&mut self) {
         let kinds =
             self.spec.allowed_routes.as_ref().map(|allowed| allowed.kinds.as_slice()).unwrap_or_default();
+        let supported =
+            if matches!(self.spec.protocol.as_str(), "HTTP" | "HTTPS") { Some(ROUTE_KIND) } else { None };
         let is_ours = |group: &Option<String>, kind: &str| {
-            (group.as_deref().unwrap_or(GATEWAY_GROUP), kind) == ROUTE_KIND
+            Some((group.as_deref().unwrap_or(GATEWAY_GROUP), kind)) == supported
         };
-        self.takes_routes = kinds.is_empty() || kinds.iter().any(|kind| is_ours(&kind.group, &kind.kind));
+        let fits = kinds.is_empty() || kinds.iter().any(|kind| is_ours(&kind.group, &kind.kind));
+        self.takes_routes = supported.is_some() && fits;
         let foreign = kinds.iter().filter(|kind| !is_ours(&kind.group, &kind.kind));
         let foreign: Vec<String> = foreign
             .map(|kind| match kind.group.as_deref() {
@@ -150,27 +182,23 @@ impl<'a> ListenerState<'a> {
             })
             .collect();
         if !foreign.is_empty() && self.unresolved.is_none() {
-            let message =
-                format!("Routes of kind {} are not supported; expected HTTPRoute.", foreign.join(", "));
+            let foreign = foreign.join(", ");
+            let message = match supported {
+                Some((_, kind)) => format!("Routes of kind {foreign} are not supported; expected {kind}."),
+                None => format!("Protocol {} takes no routes of kind {foreign} here.", self.spec.protocol),
+            };
             self.unresolved = Some((ListenerReason::InvalidRouteKinds, message));
         }
     }
 
-    fn resolve_certificates(
-        &mut self,
-        gateway: InForce<'a, Gateway>,
-        tls: &ListenerTls,
-        place: usize,
-        index: &Index<'a>,
-        report: &mut Report,
-    ) {
+    fn resolve_certificates(&mut self, tls: &ListenerTls, index: &Index<'a>, report: &mut Report) {
         let mut refusals: Vec<(ListenerReason, String)> = Vec::new();
         for (number, reference) in tls.certificate_refs.iter().enumerate() {
-            match certificate(&gateway.object.id.namespace, reference, index) {
+            match certificate(self.owner.referrer(), reference, index) {
                 Ok(certificate) => self.certificates.push(certificate),
                 Err((reason, message)) => {
-                    let path = format!("spec.listeners[{place}].tls.certificateRefs[{number}]");
-                    report.add(Severity::Error, gateway.object, &path, reason.text(), line(&message));
+                    let path = format!("{}.tls.certificateRefs[{number}]", self.path());
+                    self.owner.report(report, Severity::Error, &path, reason.text(), line(&message));
                     refusals.push((reason, message));
                 }
             }
@@ -189,8 +217,9 @@ impl<'a> ListenerState<'a> {
     }
 }
 
-fn certificate(
-    namespace: &str,
+/// What a reference to a certificate comes to.
+pub(super) fn certificate(
+    referrer: Referrer<'_>,
     reference: &SecretReference,
     index: &Index<'_>,
 ) -> Result<Arc<CertifiedKey>, (ListenerReason, String)> {
@@ -202,14 +231,10 @@ fn certificate(
             "A certificate is in a Secret of the core group, not in {kind} of group `{group}`."
         )));
     }
-    let (own, name) = (namespace, reference.name.as_str());
-    let namespace = reference.namespace.as_deref().unwrap_or(own);
-    if namespace != own {
-        let message = format!(
-            "Secret {namespace}/{name} is in another namespace, and no ReferenceGrant permits its use."
-        );
-        return Err((ListenerReason::RefNotPermitted, message));
-    }
+    let name = reference.name.as_str();
+    let namespace = reference.namespace.as_deref().unwrap_or(referrer.namespace);
+    let referent = Referent { group, kind, namespace, name };
+    index.grants.permit(referrer, referent).map_err(|message| (ListenerReason::RefNotPermitted, message))?;
     let source = format!("{namespace}/{name}");
     let Some(secret) = index.secrets.get(&(namespace, name)) else {
         return Err(invalid(index.absence(&index.secrets, (namespace, name))));

@@ -1,10 +1,13 @@
 use ir::Hostname;
 use manifest::{
     ManifestSet, Severity, did_you_mean,
-    kind::{GATEWAY_GROUP, HttpRoute, ParentReference, RouteNamespacesFrom},
+    kind::{HttpRoute, ParentReference, RouteNamespacesFrom},
 };
 
-use super::{GatewayState, ListenerPlace, ListenerState};
+use super::{
+    ListenerPlace, ListenerState, Owner, Parents,
+    parents::{Found, Search},
+};
 use crate::{
     index::{InForce, Index, seniority},
     report::{Report, ended, line},
@@ -22,7 +25,7 @@ pub(crate) struct RouteState<'a> {
 #[derive(Debug)]
 pub(crate) struct Parent<'a> {
     pub(crate) reference: &'a ParentReference,
-    /// `None`: there is no such Gateway.
+    /// The Gateway of the parent, or the parent itself. `None`: there is none.
     pub(crate) gateway: Option<usize>,
     /// Accepted is False.
     pub(crate) refusal: Option<(RouteReason, String)>,
@@ -30,10 +33,10 @@ pub(crate) struct Parent<'a> {
     pub(crate) listeners: Vec<(ListenerPlace, Vec<Option<Hostname>>)>,
 }
 
-/// Every route that names a Gateway of ours, from the oldest to the youngest.
+/// Every route that names a Gateway of ours or a ListenerSet of one, from the oldest to the youngest.
 pub(crate) fn routes<'a>(
     set: &'a ManifestSet,
-    gateways: &[GatewayState<'a>],
+    candidates: Parents<'_, 'a>,
     index: &Index<'a>,
     report: &mut Report,
 ) -> Vec<RouteState<'a>> {
@@ -48,7 +51,7 @@ pub(crate) fn routes<'a>(
             }
             let parents = route.spec.parent_refs.iter().enumerate();
             let parents = parents
-                .filter_map(|(place, reference)| parent(route, reference, place, gateways, index, report));
+                .filter_map(|(place, reference)| parent(route, reference, place, candidates, index, report));
             RouteState { route, parents: parents.collect() }
         })
         .collect()
@@ -58,28 +61,25 @@ fn parent<'a>(
     route: InForce<'a, HttpRoute>,
     reference: &'a ParentReference,
     place: usize,
-    gateways: &[GatewayState<'a>],
+    candidates: Parents<'_, 'a>,
     index: &Index<'a>,
     report: &mut Report,
 ) -> Option<Parent<'a>> {
     let path = format!("spec.parentRefs[{place}]");
-    if (reference.group(), reference.kind()) != (GATEWAY_GROUP, "Gateway") {
-        let message = format!("parents of kind {} are not modelled yet", reference.kind());
-        report.add(Severity::Warning, route.object, &format!("{path}.kind"), "Unserved", message);
-        return None;
-    }
     let namespace = reference.namespace.as_deref().unwrap_or(&route.object.id.namespace);
-    let key = (namespace, reference.name.as_str());
-    let gateway = gateways.iter().position(|gateway| gateway.key() == key);
-    let attached = match gateway {
-        Some(gateway) => attach(route, reference, gateway, &gateways[gateway], index),
-        // Another controller's: it will say what there is to say.
-        None if index.gateways.contains_key(&key) => return None,
-        None => Err(Refusal {
-            field: Some("name"),
-            reason: RouteReason::NoMatchingParent,
-            message: index.absence(&index.gateways, key),
-        }),
+    let kind = (reference.group(), reference.kind());
+    let (gateway, attached) = match candidates.find(kind, (namespace, &reference.name), index) {
+        Search::Found(found) => (found.gateway, attach(route, reference, found, candidates, index)),
+        Search::Foreign => return None,
+        Search::Absent(message) => {
+            let reason = RouteReason::NoMatchingParent;
+            (None, Err(Refusal { field: Some("name"), reason, message }))
+        }
+        Search::OtherKind => {
+            let message = format!("parents of kind {} are not modelled yet", reference.kind());
+            report.add(Severity::Warning, route.object, &format!("{path}.kind"), "Unserved", message);
+            return None;
+        }
     };
     let (refusal, listeners) = match attached {
         Ok(listeners) => (None, listeners),
@@ -106,34 +106,33 @@ struct Refusal {
     message: String,
 }
 
-fn attach(
+fn attach<'a>(
     route: InForce<'_, HttpRoute>,
     reference: &ParentReference,
-    gateway: usize,
-    state: &GatewayState<'_>,
+    found: Found<'a>,
+    candidates: Parents<'_, 'a>,
     index: &Index<'_>,
 ) -> Result<Attached, Refusal> {
-    let (namespace, name) = state.key();
-    let meant = |listener: &&(usize, &ListenerState<'_>)| {
-        let spec = listener.1.spec;
-        reference.section_name.as_ref().is_none_or(|section| *section == spec.name)
-            && reference.port.is_none_or(|port| port == spec.port)
-    };
-    let listeners: Vec<_> = state.listeners.iter().enumerate().collect();
-    let named: Vec<_> = listeners.iter().filter(meant).collect();
-    if named.is_empty() {
-        return Err(no_listener(reference, state));
+    let parent = found.owner.id();
+    if let Some(why) = candidates.refusal(found) {
+        let message = ended(format!("{parent} is not accepted: {}", line(why)));
+        return Err(Refusal { field: Some("name"), reason: RouteReason::NoMatchingParent, message });
     }
+    let meant = |(_, listener): &(usize, &ListenerState<'_>)| {
+        reference.section_name.as_ref().is_none_or(|section| *section == listener.spec.name)
+            && reference.port.is_none_or(|port| port == listener.spec.port)
+    };
+    let named: Vec<_> = candidates.listeners(found).into_iter().filter(meant).collect();
+    let (Some(gateway), false) = (found.gateway, named.is_empty()) else {
+        return Err(no_listener(reference, found.owner));
+    };
     let open: Vec<_> = named
         .into_iter()
-        .filter(|(_, listener)| {
-            listener.takes_routes && admits(listener, namespace, &route.object.id.namespace, index)
-        })
+        .filter(|(_, listener)| listener.takes_routes && admits(listener, &route.object.id.namespace, index))
         .collect();
     if open.is_empty() {
         let message = format!(
-            "No listener that is meant, of Gateway {namespace}/{name}, takes HTTPRoutes from namespace {} \
-             (allowedRoutes).",
+            "No listener that is meant, of {parent}, takes HTTPRoutes from namespace {} (allowedRoutes).",
             route.object.id.namespace
         );
         return Err(Refusal { field: None, reason: RouteReason::NotAllowedByListeners, message });
@@ -142,7 +141,7 @@ fn attach(
     let wanted = listeners.map(Hostname::as_str).collect::<Vec<_>>().join(", ");
     let attached: Attached = open
         .into_iter()
-        .map(|(place, listener)| ((gateway, *place), hosts(route.spec, listener.spec.hostname.as_ref())))
+        .map(|(place, listener)| ((gateway, place), hosts(route.spec, listener.spec.hostname.as_ref())))
         .filter(|(_, hosts)| !hosts.is_empty())
         .collect();
     if attached.is_empty() {
@@ -153,9 +152,8 @@ fn attach(
     Ok(attached)
 }
 
-fn no_listener(reference: &ParentReference, state: &GatewayState<'_>) -> Refusal {
-    let (namespace, name) = state.key();
-    let names = state.listeners.iter().map(|listener| listener.spec.name.as_str());
+fn no_listener(reference: &ParentReference, parent: Owner<'_>) -> Refusal {
+    let names = parent.specs().iter().map(|listener| listener.name.as_str());
     let (field, what) = match (&reference.section_name, reference.port) {
         (Some(section), Some(port)) => ("sectionName", format!("listener {section} on port {port}")),
         (Some(section), None) => ("sectionName", format!("listener {section}")),
@@ -167,22 +165,18 @@ fn no_listener(reference: &ParentReference, state: &GatewayState<'_>) -> Refusal
     let hint = hint.filter(|hint| {
         reference.section_name.as_ref().is_none_or(|section| !hint.contains(&format!("`{section}`")))
     });
-    let message = ended(format!("Gateway {namespace}/{name} has no {what}{}", hint.unwrap_or_default()));
+    let message = ended(format!("{} has no {what}{}", parent.id(), hint.unwrap_or_default()));
     Refusal { field: Some(field), reason: RouteReason::NoMatchingParent, message }
 }
 
-fn admits(listener: &ListenerState<'_>, own: &str, namespace: &str, index: &Index<'_>) -> bool {
+fn admits(listener: &ListenerState<'_>, namespace: &str, index: &Index<'_>) -> bool {
     let rule = listener.spec.allowed_routes.as_ref().and_then(|allowed| allowed.namespaces.as_ref());
     match rule.and_then(|rule| rule.from).unwrap_or_default() {
         RouteNamespacesFrom::All => true,
-        RouteNamespacesFrom::Same => own == namespace,
+        RouteNamespacesFrom::Same => &*listener.owner.id().namespace == namespace,
         RouteNamespacesFrom::Selector => {
-            let Some(selector) = rule.and_then(|rule| rule.selector.as_ref()) else { return false };
-            // A namespace without an object of its own has the one label that every namespace has.
-            let mut labels =
-                index.namespaces.get(namespace).map(|object| object.meta.labels.clone()).unwrap_or_default();
-            labels.insert("kubernetes.io/metadata.name".to_owned(), namespace.to_owned());
-            selector.matches(&labels)
+            let selector = rule.and_then(|rule| rule.selector.as_ref());
+            selector.is_some_and(|selector| index.selects(selector, namespace))
         }
     }
 }

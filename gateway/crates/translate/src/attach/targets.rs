@@ -2,10 +2,10 @@ use std::collections::BTreeSet;
 
 use manifest::{
     Object,
-    kind::{ClientTrafficPolicy, ConnectionPolicy, Kind, PolicyTargetReference},
+    kind::{BackendTlsPolicy, ClientTrafficPolicy, ConnectionPolicy, Kind, PolicyTargetReference},
 };
 
-/// A kind of policy that names Gateways or listeners of them.
+/// A kind of policy that names its targets.
 pub(crate) trait TargetedPolicy: Kind {
     /// Several of the kind.
     const PLURAL: &'static str;
@@ -45,11 +45,25 @@ impl TargetedPolicy for ConnectionPolicy {
     }
 }
 
+impl TargetedPolicy for BackendTlsPolicy {
+    const PLURAL: &'static str = "BackendTLSPolicies";
+    const OF: &'static str = "TLS";
+
+    fn target_ref(&self) -> Option<&PolicyTargetReference> {
+        None
+    }
+
+    fn target_refs(&self) -> &[PolicyTargetReference] {
+        &self.target_refs
+    }
+}
+
 /// What a policy names, in its own namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Target<'a> {
     /// Where the reference stands in the policy.
     pub(super) path: String,
+    pub(super) group: &'a str,
     pub(super) kind: &'a str,
     pub(super) name: &'a str,
     pub(super) section: Option<&'a str>,
@@ -63,7 +77,9 @@ pub(super) fn targets<P: TargetedPolicy>(policy: &Object<P>) -> Vec<Target<'_>> 
         None => of_text(policy),
     };
     let mut seen = BTreeSet::new();
-    all.into_iter().filter(|target| seen.insert((target.kind, target.name, target.section))).collect()
+    all.into_iter()
+        .filter(|target| seen.insert((target.group, target.kind, target.name, target.section)))
+        .collect()
 }
 
 fn of_spec(spec: &impl TargetedPolicy) -> Vec<Target<'_>> {
@@ -73,6 +89,7 @@ fn of_spec(spec: &impl TargetedPolicy) -> Vec<Target<'_>> {
         .chain(plural.map(|(place, target)| (format!("spec.targetRefs[{place}]"), target)))
         .map(|(path, target)| Target {
             path,
+            group: &target.group,
             kind: &target.kind,
             name: &target.name,
             section: target.section_name.as_deref(),
@@ -84,7 +101,7 @@ fn of_text<P>(policy: &Object<P>) -> Vec<Target<'_>> {
     let at = |path: String| {
         let text = |field: &str| policy.positions.text(&format!("{path}.{field}"));
         let (kind, name, section) = (text("kind")?, text("name")?, text("sectionName"));
-        Some(Target { path, kind, name, section })
+        Some(Target { group: text("group").unwrap_or_default(), path, kind, name, section })
     };
     // The schema allows 16.
     let plural = (0..16).map(|place| format!("spec.targetRefs[{place}]"));

@@ -1,10 +1,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hash, Hasher},
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
-use ir::{Endpoint, EndpointAddress, Upstream, UpstreamId, UpstreamProtocol, UpstreamSettings};
+use ir::{
+    Action, BackendTarget, CertifiedKey, Endpoint, EndpointAddress, Filter, HttpRule, Upstream, UpstreamId,
+    UpstreamProtocol, UpstreamSettings, UpstreamTls,
+};
 use manifest::{
     ManifestSet, Object,
     kind::{
@@ -13,8 +17,11 @@ use manifest::{
     },
 };
 
+use super::BackendTls;
 use crate::{
-    index::Index,
+    attach::BackendKey,
+    grants::{Referent, Referrer},
+    index::{Index, key},
     status::{BackendReason, RouteReason},
 };
 
@@ -25,22 +32,22 @@ pub(crate) type Refusal = (RouteReason, String);
 #[derive(Debug)]
 pub(crate) struct Upstreams<'i, 'a> {
     index: &'i Index<'a>,
+    tls: &'i BackendTls<'i, 'a>,
     interned: BTreeMap<Arc<str>, Arc<Upstream>>,
 }
 
 impl<'i, 'a> Upstreams<'i, 'a> {
-    pub(crate) fn new(index: &'i Index<'a>) -> Self {
-        Self { index, interned: BTreeMap::new() }
+    pub(crate) fn new(index: &'i Index<'a>, tls: &'i BackendTls<'i, 'a>) -> Self {
+        Self { index, tls, interned: BTreeMap::new() }
     }
 
-    /// What a rule's reference, in a route of that namespace, comes to. An upstream may be without endpoints.
+    /// What a reference in a rule of a route comes to. An upstream may be without endpoints.
     pub(super) fn resolve(
         &mut self,
-        namespace: &str,
+        route: Referrer<'_>,
         reference: &BackendRef,
     ) -> Result<Arc<Upstream>, Refusal> {
-        let own = namespace;
-        let namespace = reference.namespace.as_deref().unwrap_or(own);
+        let namespace = reference.namespace.as_deref().unwrap_or(route.namespace);
         let (group, kind, name) = (reference.group(), reference.kind(), reference.name.as_str());
         let is_service = match (group, kind) {
             ("", "Service") => true,
@@ -52,12 +59,11 @@ impl<'i, 'a> Upstreams<'i, 'a> {
                 return Err((RouteReason::InvalidKind, message));
             }
         };
-        if namespace != own {
-            let message = format!(
-                "{kind} {namespace}/{name} is in another namespace, and no ReferenceGrant permits its use."
-            );
-            return Err((RouteReason::RefNotPermitted, message));
-        }
+        let referent = Referent { group, kind, namespace, name };
+        self.index
+            .grants
+            .permit(route, referent)
+            .map_err(|message| (RouteReason::RefNotPermitted, message))?;
         if is_service { self.service(namespace, name, reference.port) } else { self.backend(namespace, name) }
     }
 
@@ -65,14 +71,53 @@ impl<'i, 'a> Upstreams<'i, 'a> {
     /// from requests that go to the same backend.
     pub(super) fn resolve_mirror(
         &mut self,
-        namespace: &str,
+        route: Referrer<'_>,
         reference: &BackendRef,
     ) -> Result<Arc<Upstream>, Refusal> {
-        let upstream = self.resolve(namespace, reference)?;
+        let upstream = self.resolve(route, reference)?;
         let id: Arc<str> = format!("{} mirror", upstream.id).into();
         let entry = self.interned.entry(Arc::clone(&id));
         let mirror = || Upstream { id: UpstreamId(id), ..Upstream::clone(&upstream) };
         Ok(Arc::clone(entry.or_insert_with(|| Arc::new(mirror()))))
+    }
+
+    /// What a Gateway does with a request that has a certificate of its own to show: as the rule says, and where that
+    /// leads to TLS, it shows it. The very rule where it leads to none.
+    pub(super) fn presenting(&mut self, rule: &Arc<HttpRule>, own: &Arc<CertifiedKey>) -> Arc<HttpRule> {
+        let mut changed = HttpRule::clone(rule);
+        let mut is_other = false;
+        let mut present = |upstream: &mut Arc<Upstream>| {
+            if let Some(other) = self.with_certificate(upstream, own) {
+                (*upstream, is_other) = (other, true);
+            }
+        };
+        for filter in &mut changed.filters {
+            if let Filter::RequestMirror(mirror) = filter {
+                present(&mut mirror.upstream);
+            }
+        }
+        if let Action::Forward(choices) = &mut changed.action {
+            for choice in choices {
+                if let BackendTarget::Upstream(upstream) = &mut choice.target {
+                    present(upstream);
+                }
+            }
+        }
+        if is_other { Arc::new(changed) } else { Arc::clone(rule) }
+    }
+
+    /// The same upstream, shown a certificate. `None`: it is connected to in the clear.
+    fn with_certificate(
+        &mut self,
+        upstream: &Arc<Upstream>,
+        own: &Arc<CertifiedKey>,
+    ) -> Option<Arc<Upstream>> {
+        let tls = upstream.tls.as_ref()?;
+        let tls = UpstreamTls { client_certificate: Some(Arc::clone(own)), ..UpstreamTls::clone(tls) };
+        let id: Arc<str> = format!("{} as {}", upstream.id, fingerprint(own)).into();
+        let entry = self.interned.entry(Arc::clone(&id));
+        let other = || Upstream { id: UpstreamId(id), tls: Some(Arc::new(tls)), ..Upstream::clone(upstream) };
+        Some(Arc::clone(entry.or_insert_with(|| Arc::new(other()))))
     }
 
     fn service(&mut self, namespace: &str, name: &str, port: Option<u16>) -> Result<Arc<Upstream>, Refusal> {
@@ -88,16 +133,20 @@ impl<'i, 'a> Upstreams<'i, 'a> {
             (RouteReason::PortNotFound, message)
         })?;
         let slices = self.index.slices.get(&(namespace, name)).map(Vec::as_slice).unwrap_or_default();
-        let protocol = service_protocol(port, slices).map_err(|spoken| {
-            let message = format!("Service {namespace}/{name} port {number}: `{spoken}` needs TLS to backends, which is not served yet.");
-            (RouteReason::UnsupportedProtocol, message)
-        })?;
+        let tls = self.tls.of(BackendKey::Service((namespace, name)), port.name.as_deref())?;
+        let Spoken { protocol, needs_tls } = service_protocol(port, slices);
+        if let (Some(spoken), None) = (needs_tls, &tls) {
+            let message = format!(
+                "Service {namespace}/{name} port {number}: `{spoken}` needs TLS, and no BackendTLSPolicy says with whom."
+            );
+            return Err((RouteReason::UnsupportedProtocol, message));
+        }
         let endpoints = if service.spec.service_type == Some(ServiceType::ExternalName) {
             service.spec.external_name.iter().map(|name| named(name, number)).collect()
         } else {
             slices.iter().flat_map(|slice| of_slice(slice, port)).collect()
         };
-        Ok(self.intern(format!("Service {namespace}/{name}:{number}"), protocol, endpoints))
+        Ok(self.intern(format!("Service {namespace}/{name}:{number}"), protocol, tls, endpoints))
     }
 
     fn backend(&mut self, namespace: &str, name: &str) -> Result<Arc<Upstream>, Refusal> {
@@ -105,17 +154,19 @@ impl<'i, 'a> Upstreams<'i, 'a> {
             let message = self.index.absence(&self.index.backends, (namespace, name));
             return Err((RouteReason::BackendNotFound, message));
         };
-        if let Some((reason, message)) = unserved(backend.spec) {
+        let tls = self.tls.of(BackendKey::Backend((namespace, name)), None)?;
+        if let Some((reason, message)) = unserved(backend.spec, tls.is_some()) {
             return Err((reason, format!("Backend {namespace}/{name}: {message}.")));
         }
         let h2c = backend.spec.app_protocols.contains(&BackendAppProtocol::H2c);
         let protocol = if h2c { UpstreamProtocol::H2c } else { UpstreamProtocol::Http1 };
         let endpoints = backend.spec.endpoints.iter().filter_map(of_backend).collect();
-        Ok(self.intern(format!("Backend {namespace}/{name}"), protocol, endpoints))
+        Ok(self.intern(format!("Backend {namespace}/{name}"), protocol, tls, endpoints))
     }
 
     /// Why a Service of a cluster may have no endpoints here, or nothing.
-    pub(super) fn endpoint_hint(&self, namespace: &str, reference: &BackendRef) -> String {
+    pub(super) fn endpoint_hint(&self, route: Referrer<'_>, reference: &BackendRef) -> String {
+        let namespace = reference.namespace.as_deref().unwrap_or(route.namespace);
         let name = reference.name.as_str();
         if reference.kind() != "Service" {
             return String::new();
@@ -145,20 +196,25 @@ impl<'i, 'a> Upstreams<'i, 'a> {
         &mut self,
         name: String,
         protocol: UpstreamProtocol,
+        tls: Option<Arc<UpstreamTls>>,
         mut endpoints: Vec<Endpoint>,
     ) -> Arc<Upstream> {
         endpoints.sort();
         endpoints.dedup();
-        // The settings are the same for all so far; once they are not, they are a part of the id.
-        let id: Arc<str> = match protocol {
-            UpstreamProtocol::Http1 => format!("{name} HTTP/1.1").into(),
-            UpstreamProtocol::H2c => format!("{name} h2c").into(),
+        // The other settings are the same for all so far; once they are not, they are a part of the id.
+        let spoken = match (protocol, &tls) {
+            (UpstreamProtocol::Http1, _) => "HTTP/1.1",
+            (UpstreamProtocol::H2c, None) => "h2c",
+            (UpstreamProtocol::H2c, Some(_)) => "HTTP/2",
         };
+        let in_tls = tls.as_ref().map(|tls| format!(" TLS {}", fingerprint(tls))).unwrap_or_default();
+        let id: Arc<str> = format!("{name} {spoken}{in_tls}").into();
         let upstream = || Upstream {
             id: UpstreamId(Arc::clone(&id)),
             name: name.as_str().into(),
             endpoints,
             protocol,
+            tls,
             settings: UpstreamSettings::default(),
         };
         Arc::clone(self.interned.entry(Arc::clone(&id)).or_insert_with(|| Arc::new(upstream())))
@@ -170,16 +226,31 @@ fn tcp_port(service: &Service, number: u16) -> Option<&ServicePort> {
     service.ports.iter().filter(is_tcp).find(|port| port.port == number)
 }
 
-/// What is spoken on a Service's port. Fails with its name where it needs TLS.
-fn service_protocol(port: &ServicePort, slices: &[&EndpointSlice]) -> Result<UpstreamProtocol, String> {
+/// What is spoken on a Service's port.
+struct Spoken<'s> {
+    protocol: UpstreamProtocol,
+    /// What it is called, if that is in TLS by its name.
+    needs_tls: Option<&'s str>,
+}
+
+fn service_protocol<'s>(port: &'s ServicePort, slices: &[&'s EndpointSlice]) -> Spoken<'s> {
     let from_slices = || slices.iter().flat_map(|slice| &slice.ports).filter(|other| is_of(other, port));
     let spoken =
         port.app_protocol.as_deref().or_else(|| from_slices().find_map(|port| port.app_protocol.as_deref()));
-    match spoken {
-        Some("kubernetes.io/h2c" | "grpc") => Ok(UpstreamProtocol::H2c),
-        Some(secure @ ("https" | "kubernetes.io/wss")) => Err(secure.to_owned()),
-        _ => Ok(UpstreamProtocol::Http1),
-    }
+    // Names of IANA's registry are the same in either case (RFC 6335 §5.1).
+    let is_secure = |name: &&str| name.eq_ignore_ascii_case("https") || *name == "kubernetes.io/wss";
+    let protocol = match spoken {
+        Some("kubernetes.io/h2c" | "grpc") => UpstreamProtocol::H2c,
+        _ => UpstreamProtocol::Http1,
+    };
+    Spoken { protocol, needs_tls: spoken.filter(is_secure) }
+}
+
+/// Tells settings apart, in this process: those of one fingerprint share connections.
+fn fingerprint(settings: &impl Hash) -> String {
+    let mut hasher = DefaultHasher::new();
+    settings.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
 }
 
 /// Ports of slices belong to a Service's by their names; no name is a name too.
@@ -238,19 +309,21 @@ pub(crate) struct BackendState<'a> {
 }
 
 /// Every Backend that is not refused.
-pub(crate) fn backends(set: &ManifestSet) -> Vec<BackendState<'_>> {
+pub(crate) fn backends<'a>(set: &'a ManifestSet, tls: &BackendTls<'_, '_>) -> Vec<BackendState<'a>> {
     let in_force = set.backends.iter().filter_map(|object| Some((object, object.spec.in_force()?)));
     in_force
         .map(|(object, spec)| {
             let sentence = |message: String| message[..1].to_uppercase() + &message[1..] + ".";
-            let refusal = unserved(spec).map(|(_, message)| (BackendReason::Invalid, sentence(message)));
+            let has_tls = matches!(tls.of(BackendKey::Backend(key(object)), None), Ok(Some(_)));
+            let refusal =
+                unserved(spec, has_tls).map(|(_, message)| (BackendReason::Invalid, sentence(message)));
             BackendState { object, refusal }
         })
         .collect()
 }
 
 /// What cannot be left out without doing something else than what was asked for.
-fn unserved(backend: &Backend) -> Option<(RouteReason, String)> {
+fn unserved(backend: &Backend, has_tls: bool) -> Option<(RouteReason, String)> {
     let Backend { backend_type, endpoints, app_protocols, fallback: _, tls } = backend;
     let zero = |endpoint: &BackendEndpoint| {
         endpoint.fqdn.as_ref().is_some_and(|fqdn| fqdn.port == 0)
@@ -259,9 +332,10 @@ fn unserved(backend: &Backend) -> Option<(RouteReason, String)> {
     if *backend_type == Some(BackendType::DynamicResolver) {
         Some((RouteReason::UnsupportedValue, "type DynamicResolver is not served yet".to_owned()))
     } else if tls.is_some() {
-        Some((RouteReason::InvalidBackendTLS, "TLS to backends is not served yet".to_owned()))
-    } else if app_protocols.contains(&BackendAppProtocol::Wss) {
-        let message = "`gateway.envoyproxy.io/wss` needs TLS to backends, which is not served yet".to_owned();
+        Some((RouteReason::InvalidBackendTLS, "`tls` is not served yet; a BackendTLSPolicy is".to_owned()))
+    } else if app_protocols.contains(&BackendAppProtocol::Wss) && !has_tls {
+        let message =
+            "`gateway.envoyproxy.io/wss` needs TLS, and no BackendTLSPolicy says with whom".to_owned();
         Some((RouteReason::UnsupportedProtocol, message))
     } else if endpoints.iter().any(zero) {
         Some((RouteReason::InvalidAddress, "port 0 cannot be dialled".to_owned()))

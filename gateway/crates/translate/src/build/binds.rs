@@ -1,8 +1,8 @@
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
-use ir::{Bind, BindId, Listener, Protocol, SocketKey, Transport};
+use ir::{Bind, BindId, HttpMatch, HttpRule, Listener, Protocol, SocketKey, Transport};
 
-use super::{ClientPolicy, Governing, RouteRules, governing::listener_id, hosts::Hosts};
+use super::{ClientPolicy, Governing, RouteRules, Upstreams, governing::listener_id, hosts::Hosts};
 use crate::{
     attach::{GatewayState, ListenerPlace, RouteState},
     report::Report,
@@ -15,12 +15,22 @@ pub(crate) fn binds(
     governing: &mut Governing<'_, '_>,
     routes: &[RouteState<'_>],
     rules: &[Arc<RouteRules>],
+    upstreams: &mut Upstreams<'_, '_>,
     report: &mut Report,
 ) -> Vec<Bind> {
     let mut hosts: BTreeMap<ListenerPlace, Hosts<'_>> = BTreeMap::new();
     for (route, rules) in routes.iter().zip(rules) {
         for (listener, names) in route.parents.iter().flat_map(|parent| &parent.listeners) {
-            hosts.entry(*listener).or_default().add(names, rules);
+            let hosts = hosts.entry(*listener).or_default();
+            match &gateways[listener.0].client_certificate {
+                Some(Ok(own)) => {
+                    let presenting = |(matches, rule): &(Vec<HttpMatch>, Arc<HttpRule>)| {
+                        (matches.clone(), upstreams.presenting(rule, own))
+                    };
+                    hosts.add(names, &rules.rules.iter().map(presenting).collect::<Vec<_>>());
+                }
+                Some(Err(_)) | None => hosts.add(names, &rules.rules),
+            }
         }
     }
     let mut binds = Vec::new();
@@ -76,7 +86,7 @@ fn listener(
     let policy = governing.client_in_force(place, is_tls).map_or(&default, |(_, policy)| policy);
     let connection = governing.connection_in_force(place, is_tls);
     Listener {
-        id: listener_id(gateway, &state.spec.name),
+        id: listener_id(gateway, state),
         hostname: state.spec.hostname.clone(),
         tls: if is_tls { policy.tls.of(state) } else { None },
         client: Arc::clone(&policy.settings),

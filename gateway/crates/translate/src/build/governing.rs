@@ -6,7 +6,7 @@ use manifest::{
 
 use super::{ClientPolicies, ClientPolicy, ConnectionPolicies, Remarks, connection::ConnectionPolicy};
 use crate::{
-    attach::{GatewayState, ListenerPlace, Policies},
+    attach::{GatewayState, ListenerPlace, ListenerState, Policies},
     limits::{self, EffectiveLimit},
     report::{Report, line},
     status::{PolicyReason, Reason},
@@ -71,7 +71,7 @@ impl Governing<'_, '_> {
     ) {
         let Some((first, rest)) = places.split_first() else { return };
         for place in rest {
-            let name = |place: &ListenerPlace| &gateway.listeners[place.1].spec.name;
+            let name = |place: &ListenerPlace| gateway.listeners[place.1].name_for(gateway.owner());
             let message = |fields: &[&str]| {
                 format!(
                     "Listeners {} and {} share port {}, so what the first one has holds for both: {}.",
@@ -116,7 +116,7 @@ impl Governing<'_, '_> {
             let message = format!(
                 "No ClientTrafficPolicy asks for PROXY headers on listener {}, so there is no other source than the \
                  peer: {}.",
-                gateway.listeners[listener.1].spec.name,
+                gateway.listeners[listener.1].name_for(gateway.owner()),
                 fields.join(", ")
             );
             let object = self.connection.policies[*place].policy;
@@ -132,7 +132,7 @@ impl Governing<'_, '_> {
             for (number, state) in served {
                 let place = (place, number);
                 let is_tls = state.protocol == Some(Protocol::Https);
-                let id = listener_id(gateway, &state.spec.name);
+                let id = listener_id(gateway, state);
                 if let Some((object, policy)) = self.client_in_force(place, is_tls) {
                     let rows = limits::of_client(&policy.settings.connection);
                     all.extend(limits::effective(&id, object, rows));
@@ -155,10 +155,11 @@ impl Governing<'_, '_> {
     }
 }
 
-/// `namespace/gateway/listener`.
-pub(crate) fn listener_id(gateway: &GatewayState<'_>, name: &str) -> ListenerId {
-    let (namespace, gateway) = gateway.key();
-    ListenerId(format!("{namespace}/{gateway}/{name}").into())
+/// `namespace/gateway/listener`, and `namespace/gateway/namespace/listenerset/listener`.
+pub(crate) fn listener_id(gateway: &GatewayState<'_>, listener: &ListenerState<'_>) -> ListenerId {
+    let (namespace, name) = gateway.key();
+    let listener = listener.name_for(gateway.owner());
+    ListenerId(format!("{namespace}/{name}/{listener}").into())
 }
 
 fn policy_name(id: &ObjectId) -> PolicyName {

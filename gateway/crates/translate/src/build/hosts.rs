@@ -1,8 +1,6 @@
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
-use ir::{Hostname, HttpMatch, PathMatch, RuleEntry, VirtualHost};
-
-use super::RouteRules;
+use ir::{Hostname, HttpMatch, HttpRule, PathMatch, RuleEntry, VirtualHost};
 
 /// Collects what the routes of one listener serve, then orders it. Routes are added from the oldest to the
 /// youngest, and their rules and matches in their order: where all else is equal, the first added wins.
@@ -10,10 +8,10 @@ use super::RouteRules;
 pub(super) struct Hosts<'r>(BTreeMap<Option<&'r Hostname>, Vec<RuleEntry>>);
 
 impl<'r> Hosts<'r> {
-    pub(super) fn add(&mut self, hosts: &'r [Option<Hostname>], rules: &RouteRules) {
+    pub(super) fn add(&mut self, hosts: &'r [Option<Hostname>], rules: &[(Vec<HttpMatch>, Arc<HttpRule>)]) {
         for host in hosts {
             let entries = self.0.entry(host.as_ref()).or_default();
-            for (matches, rule) in &rules.rules {
+            for (matches, rule) in rules {
                 let new =
                     matches.iter().map(|matches| RuleEntry { matches: matches.clone(), rule: rule.clone() });
                 entries.extend(new);

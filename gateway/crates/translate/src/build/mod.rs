@@ -12,6 +12,7 @@ mod matches;
 mod notes;
 mod rules;
 mod tls;
+mod upstream_tls;
 
 pub(crate) use appliance::{ApplianceState, appliances};
 pub(crate) use backends::{BackendState, Upstreams, backends};
@@ -21,3 +22,4 @@ pub(crate) use connection::ConnectionPolicies;
 pub(crate) use governing::{Governing, listener_id};
 pub(crate) use notes::Remarks;
 pub(crate) use rules::{RouteRules, rules};
+pub(crate) use upstream_tls::{BackendTls, BackendTlsPolicyState};

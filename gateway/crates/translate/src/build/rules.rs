@@ -13,6 +13,7 @@ use super::{
     matches::http_match,
 };
 use crate::{
+    grants::Referrer,
     index::InForce,
     report::{Report, line},
     status::{Reason, RouteReason},
@@ -132,10 +133,11 @@ fn mirror(
     let (numerator, denominator) = spec.share();
     let reference = spec.backend_ref.as_backend_ref();
     let path = format!("{path}.backendRef");
-    match upstreams.resolve_mirror(&route.object.id.namespace, &reference) {
+    let referrer = Referrer::of(route.object);
+    match upstreams.resolve_mirror(referrer, &reference) {
         Ok(upstream) => {
             if upstream.endpoints.is_empty() {
-                let hint = upstreams.endpoint_hint(&route.object.id.namespace, &reference);
+                let hint = upstreams.endpoint_hint(referrer, &reference);
                 warn_of_no_endpoint(route, &upstream, "copies are lost", &hint, &path, report);
             }
             Some(Mirror { upstream, numerator, denominator })
@@ -173,12 +175,13 @@ fn choice(
 ) -> BackendChoice {
     let weight = reference.weight.unwrap_or(1);
     let filters = filters::of_backend(&reference.filters, &format!("{path}.filters"), matched);
-    let resolved = upstreams.resolve(&route.object.id.namespace, reference);
+    let referrer = Referrer::of(route.object);
+    let resolved = upstreams.resolve(referrer, reference);
     let (filters, target) = match (resolved, filters) {
         (Ok(upstream), Ok(filters)) => {
             if upstream.endpoints.is_empty() {
                 out.without_endpoints.push(upstream.name.to_string());
-                let hint = upstreams.endpoint_hint(&route.object.id.namespace, reference);
+                let hint = upstreams.endpoint_hint(referrer, reference);
                 warn_of_no_endpoint(route, &upstream, "its share answers 503", &hint, path, report);
             }
             (filters, BackendTarget::Upstream(upstream))

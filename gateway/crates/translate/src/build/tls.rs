@@ -29,13 +29,13 @@ const SPOKEN: [&str; 2] = ["h2", "http/1.1"];
 impl TlsPolicy {
     /// TLS of one listener. `None`: it has no certificate that could be shown.
     pub(super) fn of(&self, listener: &ListenerState<'_>) -> Option<Tls> {
-        let default: &[&str] = if listener.overlap.is_some() { &SPOKEN[1..] } else { &SPOKEN };
-        let default = || default.iter().map(|name| Box::from(*name)).collect();
+        let default = || SPOKEN.iter().map(|name| Box::from(*name)).collect();
         (!listener.certificates.is_empty()).then(|| Tls {
             certificates: listener.certificates.clone(),
             min: self.min,
             max: self.max,
             ciphers: self.ciphers.clone(),
+            client_validation: listener.client_validation.clone(),
             alpn: self.alpn.clone().unwrap_or_else(default),
         })
     }

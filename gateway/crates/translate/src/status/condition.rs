@@ -20,6 +20,7 @@ pub(crate) enum ConditionType {
     ResolvedRefs,
     Conflicted,
     OverlappingTLSConfig,
+    InsecureFrontendValidationMode,
     PartiallyInvalid,
     BackendsAvailable,
     Overridden,

@@ -9,13 +9,18 @@ use serde_json::{Value, json};
 
 use super::{Condition, ConditionType, StaleReason};
 use crate::{
-    attach::{ClassState, GatewayState, Policies, RouteState},
-    build::{ApplianceState, BackendState, ClientPolicies, ConnectionPolicies, RouteRules},
+    attach::{BackendPolicies, ClassState, GatewayState, Policies, RouteState, SetState},
+    build::{
+        ApplianceState, BackendState, BackendTlsPolicyState, ClientPolicies, ConnectionPolicies, RouteRules,
+    },
     report::ended,
     translator::Memory,
 };
 
+mod backend_policy;
 mod gateway;
+mod listener;
+mod listener_set;
 mod policy;
 mod route;
 mod small;
@@ -47,10 +52,13 @@ pub type Statuses = Vec<Arc<ObjectStatus>>;
 pub(crate) struct Findings<'f, 'a> {
     pub(crate) classes: Vec<&'f ClassState<'a>>,
     pub(crate) gateways: &'f [GatewayState<'a>],
+    pub(crate) sets: &'f [SetState<'a>],
     pub(crate) policies: &'f Policies<'a, ClientTrafficPolicy>,
     pub(crate) clients: &'f ClientPolicies,
     pub(crate) connection_policies: &'f Policies<'a, ConnectionPolicy>,
     pub(crate) connections: &'f ConnectionPolicies,
+    pub(crate) backend_policies: &'f BackendPolicies<'a>,
+    pub(crate) backend_tls: &'f [BackendTlsPolicyState],
     pub(crate) routes: &'f [RouteState<'a>],
     pub(crate) rules: &'f [Arc<RouteRules>],
     pub(crate) backends: &'f [BackendState<'a>],
@@ -66,11 +74,14 @@ pub(crate) fn documents(findings: &Findings<'_, '_>) -> (Statuses, Vec<Option<Ar
     statuses.extend(findings.appliances.iter().map(small::appliance));
     statuses.extend(findings.backends.iter().map(small::backend));
     statuses.extend((0..findings.gateways.len()).map(|place| gateway::document(findings, place)));
+    statuses.extend(findings.sets.iter().map(|set| listener_set::document(findings, set)));
     let policies = findings.policies.policies.iter().zip(&findings.clients.0);
     statuses
         .extend(policies.filter_map(|(policy, client)| policy::document(findings, policy, &client.remarks)));
     let policies = findings.connection_policies.policies.iter().zip(&findings.connections.0);
     statuses.extend(policies.filter_map(|(policy, own)| policy::document(findings, policy, &own.remarks)));
+    let policies = findings.backend_policies.policies.iter().zip(findings.backend_tls);
+    statuses.extend(policies.filter_map(|(policy, own)| backend_policy::document(findings, policy, own)));
     let of_route = |(route, rules): (&RouteState<'_>, &Arc<RouteRules>)| {
         let known = findings.memory.status(route, rules);
         known.or_else(|| route::document(findings, route, rules).map(Arc::new))

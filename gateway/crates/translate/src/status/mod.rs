@@ -8,6 +8,6 @@ pub(crate) use condition::{Condition, ConditionType, with_warning};
 pub(crate) use document::{Findings, documents};
 pub use document::{ObjectStatus, Statuses};
 pub(crate) use reason::{
-    ApplianceReason, BackendReason, ClassReason, GatewayReason, ListenerReason, PolicyReason, Reason,
-    RouteReason, StaleReason,
+    ApplianceReason, BackendReason, ClassReason, GatewayReason, ListenerReason, ListenerSetReason,
+    PolicyReason, Reason, RouteReason, StaleReason,
 };

@@ -27,14 +27,22 @@ reasons! {
     /// Of a Gateway.
     GatewayReason {
         Accepted, ListenersNotValid, InvalidParameters, UnsupportedAddress, Programmed, AddressNotAssigned,
-        AddressNotUsable, Invalid, UnservedField, Warnings,
+        AddressNotUsable, Invalid, UnservedField, Warnings, ResolvedRefs, InvalidClientCertificateRef,
+        RefNotPermitted, ConfigurationChanged,
     }
 
     /// Of a listener.
     ListenerReason {
         Accepted, UnsupportedProtocol, Invalid, Programmed, PortUnavailable, AddressNotUsable, ResolvedRefs,
         InvalidCertificateRef, PartiallyInvalidCertificateRef, InvalidRouteKinds, RefNotPermitted,
-        HostnameConflict, ProtocolConflict, OverlappingHostnames, OverlappingCertificates,
+        HostnameConflict, ProtocolConflict, OverlappingHostnames, OverlappingCertificates, NoValidCACertificate,
+        InvalidCACertificateRef, InvalidCACertificateKind,
+    }
+
+    /// Of a ListenerSet.
+    ListenerSetReason {
+        Accepted, Invalid, NotAllowed, ParentNotAccepted, ListenersNotValid, Programmed, ParentNotProgrammed,
+        PortUnavailable, UnservedField,
     }
 
     /// Of a route, for one parent.
@@ -48,6 +56,7 @@ reasons! {
     /// Of a policy, for one ancestor.
     PolicyReason {
         Accepted, Invalid, Conflicted, TargetNotFound, Overridden, DeprecatedField, UnservedField, Warnings,
+        ResolvedRefs, NoValidCACertificate, InvalidCACertificateRef, InvalidKind, RefNotPermitted,
     }
 
     /// Of a Backend.

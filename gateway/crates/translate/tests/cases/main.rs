@@ -10,3 +10,4 @@ mod order;
 mod render;
 mod support;
 mod unserved;
+mod upstreams;

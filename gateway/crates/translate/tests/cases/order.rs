@@ -19,13 +19,16 @@ fn shuffle(set: &mut ManifestSet, swaps: &[(Index, Index)]) {
     let ManifestSet {
         gateway_classes,
         gateways,
+        listener_sets,
         http_routes,
+        reference_grants,
         namespaces,
         secrets,
         config_maps,
         services,
         endpoint_slices,
         backends,
+        backend_tls_policies,
         client_traffic_policies,
         connection_policies,
         appliances,
@@ -34,13 +37,16 @@ fn shuffle(set: &mut ManifestSet, swaps: &[(Index, Index)]) {
     } = set;
     swap(gateway_classes, swaps);
     swap(gateways, swaps);
+    swap(listener_sets, swaps);
     swap(http_routes, swaps);
+    swap(reference_grants, swaps);
     swap(namespaces, swaps);
     swap(secrets, swaps);
     swap(config_maps, swaps);
     swap(services, swaps);
     swap(endpoint_slices, swaps);
     swap(backends, swaps);
+    swap(backend_tls_policies, swaps);
     swap(client_traffic_policies, swaps);
     swap(connection_policies, swaps);
     swap(appliances, swaps);

@@ -8,11 +8,11 @@ use ir::{
     VirtualHost,
 };
 use serde_json::{Map, Value, json};
-use translate::{EffectiveLimit, Translation};
+use translate::{EffectiveLimit, GatewayService, Translation};
 
 /// The IR, the status of every object, and the diagnostics, as YAML.
 pub fn rendered(translation: &Translation) -> String {
-    let Translation { gateway, statuses, limits, origins: _, diagnostics } = translation;
+    let Translation { gateway, statuses, limits, origins: _, services, diagnostics } = translation;
     let mut out = Map::new();
     if let Some(appliance) = without_defaults(&json!(gateway.appliance), &json!(ir::Appliance::default())) {
         out.insert("appliance".to_owned(), appliance);
@@ -24,8 +24,24 @@ pub fn rendered(translation: &Translation) -> String {
     if !limits.is_empty() {
         out.insert("limits".to_owned(), limits.iter().map(limit).collect());
     }
+    // Without labels or annotations of their own they say what the binds have said.
+    let services: Vec<Value> = services.iter().filter_map(service).collect();
+    if !services.is_empty() {
+        out.insert("services".to_owned(), services.into());
+    }
     out.insert("diagnostics".to_owned(), diagnostics.iter().map(|one| json!(one.to_string())).collect());
     serde_yaml::to_string(&Value::Object(out)).expect("plain data")
+}
+
+fn service(service: &GatewayService) -> Option<Value> {
+    let GatewayService { namespace, gateway, class, labels, annotations, addresses, ports } = service;
+    let shown = |(key, value): (&String, &String)| format!("{key}: {value}");
+    let own = |(key, _): &(&String, &String)| !key.starts_with("gateway.networking.k8s.io/");
+    let metadata: Vec<String> = labels.iter().filter(own).chain(annotations).map(shown).collect();
+    let ports: Vec<u16> = ports.iter().map(|(port, _)| *port).collect();
+    let text =
+        format!("{namespace}/{gateway}-{class} at {addresses:?}, ports {ports:?}, {}", metadata.join(", "));
+    (!metadata.is_empty()).then(|| json!(text))
 }
 
 fn limit(limit: &EffectiveLimit) -> Value {
@@ -58,6 +74,12 @@ fn listener(listener: &Listener, shared: &ir::ClientSettings) -> Value {
         let mut tls = json!(tls);
         if tls["ciphers"] == json!(ir::CipherSuites::default()) {
             tls["ciphers"] = json!("defaults");
+        }
+        if let Some(validation) = &listener.tls.as_ref().expect("it is there").client_validation {
+            tls["client_validation"] =
+                json!(format!("{:?} by {}", validation.mode, validation.authorities.sources().join(", ")));
+        } else {
+            tls.as_object_mut().expect("a mapping").remove("client_validation");
         }
         for certificate in tls["certificates"].as_array_mut().expect("a list") {
             *certificate = certificate["source"].clone();
@@ -158,10 +180,26 @@ fn choice(choice: &BackendChoice) -> Value {
 }
 
 fn destination(upstream: &ir::Upstream) -> String {
-    let ir::Upstream { id, name: _, endpoints, protocol: _, settings } = upstream;
+    let ir::Upstream { id, name: _, endpoints, protocol: _, tls, settings } = upstream;
     assert_eq!(*settings, ir::UpstreamSettings::default());
     let endpoints: Vec<String> = endpoints.iter().map(|one| one.address.to_string()).collect();
-    format!("{id} at [{}]", endpoints.join(", "))
+    // Certificates are made for each run, so fingerprints tell nothing.
+    let is_fingerprint = |word: &str| word.len() == 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let id: Vec<String> =
+        id.to_string().split(' ').filter(|word| !is_fingerprint(word)).map(str::to_owned).collect();
+    let tls = tls.as_ref().map(|tls| in_tls(tls)).unwrap_or_default();
+    format!("{}{tls} at [{}]", id.join(" "), endpoints.join(", "))
+}
+
+fn in_tls(tls: &ir::UpstreamTls) -> String {
+    let ir::UpstreamTls { server_name, authorities, names, client_certificate } = tls;
+    let mut out = format!(" {{{server_name} by {}", authorities.sources().join(", "));
+    if !names.is_empty() {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        out += &format!(", named {}", names.join(" or "));
+    }
+    out.extend(client_certificate.iter().map(|own| format!(", showing {}", own.source())));
+    out + "}"
 }
 
 fn readable(value: &Value) -> Value {
@@ -176,7 +214,11 @@ fn field(key: &str, value: &Value) -> Value {
     let list = || value.as_array().expect("a list");
     match key {
         "conditions" => list().iter().map(condition).collect(),
-        "supportedFeatures" => json!(format!("{} features", list().len())),
+        "supportedFeatures" => {
+            let names: Vec<&str> = list().iter().filter_map(|feature| feature["name"].as_str()).collect();
+            assert!(!names.is_empty() && names.is_sorted_by(|one, next| one < next), "{names:?}");
+            json!("sorted")
+        }
         "supportedKinds" => list().iter().map(|kind| kind["kind"].clone()).collect(),
         "addresses" => list().iter().map(|address| address["value"].clone()).collect(),
         "parentRef" | "ancestorRef" => json!(reference(value)),

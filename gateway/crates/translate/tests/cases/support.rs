@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
 };
 
 use manifest::{Loader, ManifestSet, Timestamp};
@@ -17,7 +17,11 @@ pub const NOW: Timestamp = Timestamp(1_700_000_000);
 /// Addresses of the host that cases are translated for.
 pub fn facts() -> HostFacts {
     let addresses = ["192.0.2.1", "192.0.2.2", "2001:db8::1"];
-    HostFacts { addresses: Some(addresses.map(|text| text.parse().expect("an address")).to_vec()) }
+    let addresses = addresses.map(|text| text.parse().expect("an address")).to_vec();
+    static SYSTEM: LazyLock<Arc<ir::Authorities>> = LazyLock::new(|| {
+        ir::Authorities::from_pem("System", authority().as_bytes()).expect("an authority").into()
+    });
+    HostFacts { addresses: Some(addresses), authorities: Some(Arc::clone(&SYSTEM)) }
 }
 
 /// Every file under `tests/golden`, sorted.
@@ -59,7 +63,8 @@ pub fn translated_in_turn(name: &str, versions: &[String]) -> Translation {
 
 /// Secrets that every case may name, all in namespace `default` but the last:
 /// `eg-cert` for cafe.example.com, `wildcard` for *.example.com, `other-cert` for shop.example.net, `no-key`
-/// without its key, `mismatch` with another's key, `garbage`, and `elsewhere/eg-cert`.
+/// without its key, `mismatch` with another's key, `garbage`, and `elsewhere/eg-cert`. Beside them authorities, in
+/// ConfigMaps: `ca`, `other-ca`, `not-pem`, `no-ca` without its key, and `elsewhere/ca`; and in Secret `secret-ca`.
 pub fn secrets() -> &'static str {
     static SECRETS: LazyLock<String> = LazyLock::new(|| {
         let [cafe, wildcard, shop] =
@@ -75,6 +80,15 @@ pub fn secrets() -> &'static str {
         add("default", "mismatch", &[("tls.crt", &cafe.0), ("tls.key", &shop.1)]);
         add("default", "garbage", &[("tls.crt", "not PEM"), ("tls.key", "not PEM")]);
         add("elsewhere", "eg-cert", &[("tls.crt", &cafe.0), ("tls.key", &cafe.1)]);
+        add("default", "secret-ca", &[("ca.crt", &authority())]);
+        let mut add = |namespace: &str, name: &str, keys: &[(&str, &str)]| {
+            all.push_str(&config_map(namespace, name, keys));
+        };
+        add("default", "ca", &[("ca.crt", &authority())]);
+        add("default", "other-ca", &[("ca.crt", &authority())]);
+        add("default", "not-pem", &[("ca.crt", "not PEM")]);
+        add("default", "no-ca", &[("ca.pem", &authority())]);
+        add("elsewhere", "ca", &[("ca.crt", &authority())]);
         all
     });
     &SECRETS
@@ -83,6 +97,25 @@ pub fn secrets() -> &'static str {
 fn certificate(name: &str) -> (String, String) {
     let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a name that can be certified");
     (made.cert.pem(), made.signing_key.serialize_pem())
+}
+
+/// A certificate that may sign others.
+fn authority() -> String {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let mut parameters = rcgen::CertificateParams::new([]).expect("no name that is none");
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    parameters.self_signed(&key).expect("its own key").pem()
+}
+
+fn config_map(namespace: &str, name: &str, keys: &[(&str, &str)]) -> String {
+    let data: BTreeMap<&str, &str> = keys.iter().copied().collect();
+    let document = serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": namespace},
+        "data": data,
+    });
+    format!("---\n{document}\n")
 }
 
 fn secret(namespace: &str, name: &str, keys: &[(&str, &str)]) -> String {

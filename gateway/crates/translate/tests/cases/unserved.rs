@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
 
 use manifest::kind::{
-    Backend, ClientTrafficPolicy, ConnectionPolicy, Gateway, GatewayClass, HttpRoute, Kind, UNSERVED,
+    Backend, BackendTlsPolicy, ClientTrafficPolicy, ConnectionPolicy, Gateway, GatewayClass, HttpRoute, Kind,
+    UNSERVED,
 };
 use serde_json::Value;
 use translate::{ObjectStatus, translate};
@@ -87,6 +88,7 @@ fn every_known_field_that_is_not_served_is_a_warning_with_its_path() {
     assert_warned::<Gateway>(&statuses);
     assert_warned::<HttpRoute>(&statuses);
     assert_warned::<Backend>(&statuses);
+    assert_warned::<BackendTlsPolicy>(&statuses);
     assert!(unserved_fields::<GatewayClass>().is_empty(), "then it needs a case too");
     assert!(unserved_fields::<ConnectionPolicy>().is_empty(), "then it needs a case too");
 }

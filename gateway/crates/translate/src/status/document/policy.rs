@@ -21,7 +21,7 @@ pub(super) fn document<P: TargetedPolicy>(
         .ancestors
         .iter()
         .map(|ancestor| {
-            let controller = ancestor.gateway.map(|gateway| findings.gateways[gateway].controller);
+            let controller = ancestor.gateway().map(|gateway| findings.gateways[gateway].controller);
             let conditions = conditions(findings, state, ancestor, remarks);
             mapping([
                 ("ancestorRef", reference(ancestor, &object.id.namespace)),
@@ -37,7 +37,7 @@ fn reference(ancestor: &Ancestor<'_>, namespace: &str) -> Value {
     let mut out = Map::new();
     let mut put = |key: &str, value: &str| drop(out.insert(key.to_owned(), value.into()));
     put("group", GATEWAY_GROUP);
-    put("kind", "Gateway");
+    put("kind", ancestor.kind);
     put("namespace", namespace);
     put("name", ancestor.name);
     if let Some(section) = ancestor.section {
@@ -87,7 +87,7 @@ fn conditions<P: TargetedPolicy>(
 }
 
 fn listeners(findings: &Findings<'_, '_>, ancestor: &Ancestor<'_>) -> String {
-    let names: Vec<&str> = ancestor.governs.iter().map(|place| name(findings, *place)).collect();
+    let names: Vec<String> = ancestor.governs.iter().map(|place| name(findings, ancestor, *place)).collect();
     match names.as_slice() {
         [] => "no listener".to_owned(),
         [one] => format!("listener {one}"),
@@ -98,15 +98,16 @@ fn listeners(findings: &Findings<'_, '_>, ancestor: &Ancestor<'_>) -> String {
 /// What becomes of the listeners that a policy with errors governs.
 fn broken_listeners(findings: &Findings<'_, '_>, ancestor: &Ancestor<'_>, remarks: &Remarks) -> String {
     let is_tls = |place: &ListenerPlace| findings.gateways[place.0].listeners[place.1].spec.tls.is_some();
-    let broken: Vec<&str> = ancestor
+    let broken: Vec<String> = ancestor
         .governs
         .iter()
         .filter(|place| remarks.break_listener(is_tls(place)))
-        .map(|place| name(findings, *place))
+        .map(|place| name(findings, ancestor, *place))
         .collect();
     if broken.is_empty() { String::new() } else { format!(" Requests get 500 on: {}.", broken.join(", ")) }
 }
 
-fn name<'f>(findings: &'f Findings<'_, '_>, place: ListenerPlace) -> &'f str {
-    &findings.gateways[place.0].listeners[place.1].spec.name
+fn name(findings: &Findings<'_, '_>, ancestor: &Ancestor<'_>, place: ListenerPlace) -> String {
+    let listener = &findings.gateways[place.0].listeners[place.1];
+    listener.name_for(ancestor.owner().unwrap_or(listener.owner))
 }
