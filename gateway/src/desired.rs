@@ -123,8 +123,6 @@ pub(crate) struct Translated {
     pub(crate) limits: Vec<EffectiveLimit>,
     /// Who has set the rest that a connection meets.
     pub(crate) origins: Origins,
-    /// What each Gateway that is served is to those around it.
-    pub(crate) services: Vec<GatewayService>,
     /// What is wrong with the files, those of the loader included.
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
@@ -141,13 +139,12 @@ pub(crate) fn check(paths: &[PathBuf]) -> (Translated, Phases) {
 }
 
 fn translated(set: &ManifestSet, facts: &HostFacts) -> Translated {
-    let Translation { gateway, statuses, limits, origins, services, diagnostics } = translate(set, facts);
+    let Translation { gateway, statuses, limits, origins, services: _, diagnostics } = translate(set, facts);
     Translated {
         config: gateway,
         statuses: statuses.iter().map(|status| ObjectStatus::from(&**status)).collect(),
         limits,
         origins,
-        services,
         diagnostics,
     }
 }

@@ -63,7 +63,7 @@ impl Check {
         if self.timings {
             phases.build = built(std::mem::take(&mut checked.config))?;
         }
-        let Translated { config: _, statuses, diagnostics, limits: _, origins: _, services: _ } = &checked;
+        let Translated { config: _, statuses, diagnostics, limits: _, origins: _ } = &checked;
         let complaints: Vec<(&ObjectStatus, Vec<Complaint>)> = statuses
             .iter()
             .map(|status| (status, unsaid(status, diagnostics)))

@@ -92,6 +92,8 @@ fn a_listener_of_a_set_is_told_of_in_the_set() {
     let unbound = [Unbound::new(bind.id.clone(), key("192.0.2.1"), &error)];
     let config = ir::Gateway { binds: vec![bind], ..ir::Gateway::default() };
     let mut statuses = [programmed("Gateway", "eg"), programmed("ListenerSet", "shop")];
+    let said: Vec<bool> = statuses.iter_mut().map(|status| lay_over(status, &config, &unbound)).collect();
+    assert_eq!(said, [false, true]);
     assert_eq!(statuses[0], programmed("Gateway", "eg"), "no listener of its own is missing");
     let status = &statuses[1].document.status;
     for conditions in [&status["conditions"], &status["listeners"][0]["conditions"]] {
