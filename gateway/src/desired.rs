@@ -2,14 +2,20 @@
 
 mod memory;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use manifest::{Diagnostic, Loader, ManifestSet};
-use translate::{EffectiveLimit, GatewayService, HostFacts, Origins, Translation, translate};
+use manifest::{Diagnostic, Loader, ManifestSet, Spent};
+use translate::{
+    EffectiveLimit, GatewayService, HostFacts, Origins, Statuses, Translation, Translator, translate,
+};
 
 use crate::{
     digest::{BEING_WRITTEN, Cache, Digests},
     host,
+    phases::{Phases, timed},
     status_store::ObjectStatus,
     watch::Watch,
 };
@@ -22,8 +28,8 @@ pub(crate) struct Desired {
     pub(crate) files: Digests,
     /// With every decision taken.
     pub(crate) config: ir::Gateway,
-    /// Of every object that has one.
-    pub(crate) statuses: Vec<ObjectStatus>,
+    /// Of every object that has one; of those that stand as they stood, the very same as before.
+    pub(crate) statuses: Statuses,
     /// What decides which connections are served.
     pub(crate) limits: Vec<EffectiveLimit>,
     /// Who has set the rest that a connection meets.
@@ -32,6 +38,8 @@ pub(crate) struct Desired {
     pub(crate) services: Vec<GatewayService>,
     /// What is wrong with the files.
     pub(crate) diagnostics: Vec<Diagnostic>,
+    /// What that took.
+    pub(crate) phases: Phases,
 }
 
 /// A directory of manifests, and what is remembered of it between reloads and over restarts.
@@ -39,6 +47,7 @@ pub(crate) struct Desired {
 pub(crate) struct Source {
     root: PathBuf,
     loader: Loader,
+    translator: Translator,
     memory: Memory,
     digests: Cache,
     files: Option<Digests>,
@@ -49,22 +58,32 @@ impl Source {
     pub(crate) fn open(root: &Path, state_dir: &Path) -> (Self, Option<String>) {
         let (memory, state, complaint) = Memory::open(state_dir);
         let loader = Loader::new(root, state);
-        (Self { root: root.to_owned(), loader, memory, digests: Cache::default(), files: None }, complaint)
+        (
+            Self {
+                root: root.to_owned(),
+                loader,
+                translator: Translator::default(),
+                memory,
+                digests: Cache::default(),
+                files: None,
+            },
+            complaint,
+        )
     }
 
     /// `None`: the files are what they were at the last call.
     pub(crate) fn read(&mut self, watch: &mut Watch) -> Option<Desired> {
-        let files = self.digests.digests(&self.root, watch.busy());
+        let (files, digested) = timed(|| self.digests.digests(&self.root, watch.busy()));
         if self.files.as_ref() == Some(&files) {
             return None;
         }
-        Some(self.load(files, watch))
+        Some(self.load(files, digested, watch))
     }
 
     /// The same again, for what was not the files' fault.
     pub(crate) fn again(&mut self, watch: &mut Watch) -> Desired {
-        let files = self.digests.digests(&self.root, watch.busy());
-        self.load(files, watch)
+        let (files, digested) = timed(|| self.digests.digests(&self.root, watch.busy()));
+        self.load(files, digested, watch)
     }
 
     /// Keeps what the next process must know; after everybody has been served.
@@ -72,7 +91,7 @@ impl Source {
         self.memory.keep(self.loader.state());
     }
 
-    fn load(&mut self, mut files: Digests, watch: &mut Watch) -> Desired {
+    fn load(&mut self, mut files: Digests, digested: Duration, watch: &mut Watch) -> Desired {
         let set = self.loader.load_unless(&mut |paths| {
             let half = watch.half_written(paths);
             for (path, _) in paths.iter().zip(&half).filter(|(_, half)| **half) {
@@ -85,9 +104,11 @@ impl Source {
         });
         self.files = Some(files.clone());
         let facts = HostFacts { addresses: host::addresses(), authorities: host::authorities() };
-        let Translated { config, statuses, limits, origins, services, diagnostics } =
-            translated(&set, &facts);
-        Desired { files, config, statuses, limits, origins, services, diagnostics }
+        let (translation, translate) = timed(|| self.translator.translate(&set, &facts));
+        let Translation { gateway: config, statuses, limits, origins, services, diagnostics } = translation;
+        let Spent { read, parse } = self.loader.spent();
+        let phases = Phases { read: read + digested, parse, translate, ..Phases::default() };
+        Desired { files, config, statuses, limits, origins, services, diagnostics, phases }
     }
 }
 
@@ -102,29 +123,28 @@ pub(crate) struct Translated {
     pub(crate) limits: Vec<EffectiveLimit>,
     /// Who has set the rest that a connection meets.
     pub(crate) origins: Origins,
-    /// What each Gateway that is served is to those around it.
-    pub(crate) services: Vec<GatewayService>,
     /// What is wrong with the files, those of the loader included.
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
 /// Loads and translates without a memory, for `gateway check`. The manifests may be another host's, so that
 /// every address counts as present.
-pub(crate) fn check(paths: &[PathBuf]) -> Translated {
-    translated(
-        &Loader::of_paths(paths.iter().cloned()).load(),
-        &HostFacts { addresses: None, authorities: host::authorities() },
-    )
+pub(crate) fn check(paths: &[PathBuf]) -> (Translated, Phases) {
+    let mut loader = Loader::of_paths(paths.iter().cloned());
+    let set = loader.load();
+    let facts = HostFacts { addresses: None, authorities: host::authorities() };
+    let (translated, translate) = timed(|| translated(&set, &facts));
+    let Spent { read, parse } = loader.spent();
+    (translated, Phases { read, parse, translate, ..Phases::default() })
 }
 
 fn translated(set: &ManifestSet, facts: &HostFacts) -> Translated {
-    let Translation { gateway, statuses, limits, origins, services, diagnostics } = translate(set, facts);
+    let Translation { gateway, statuses, limits, origins, services: _, diagnostics } = translate(set, facts);
     Translated {
         config: gateway,
-        statuses: statuses.into_iter().map(ObjectStatus::from).collect(),
+        statuses: statuses.iter().map(|status| ObjectStatus::from(&**status)).collect(),
         limits,
         origins,
-        services,
         diagnostics,
     }
 }

@@ -3,6 +3,7 @@
 mod admin;
 mod cli;
 mod clock;
+mod convert;
 mod desired;
 mod digest;
 mod executable;
@@ -13,6 +14,7 @@ mod kernel;
 mod lock;
 mod log;
 mod outcome;
+mod phases;
 mod privileges;
 mod published;
 mod refused;

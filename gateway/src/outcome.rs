@@ -45,8 +45,12 @@ pub(crate) fn is_expected(bind: &Bind, key: &SocketKey, error: &io::Error) -> bo
 }
 
 /// A listener none of whose addresses is bound is not programmed, and the Gateway or ListenerSet that it stands in says
-/// so where an address is missing.
-pub(crate) fn lay_over(statuses: &mut [ObjectStatus], config: &ir::Gateway, unbound: &[Unbound]) {
+/// so where an address is missing. True if there was anything to say of this object.
+pub(crate) fn lay_over(status: &mut ObjectStatus, config: &ir::Gateway, unbound: &[Unbound]) -> bool {
+    let mut said = false;
+    if unbound.is_empty() {
+        return said;
+    }
     for bind in &config.binds {
         let missing: Vec<&Unbound> = unbound.iter().filter(|unbound| unbound.bind == bind.id).collect();
         if missing.is_empty() {
@@ -54,14 +58,12 @@ pub(crate) fn lay_over(statuses: &mut [ObjectStatus], config: &ir::Gateway, unbo
         }
         let message = missing.iter().map(|unbound| unbound.message.as_str()).collect::<Vec<_>>().join("; ");
         let bound_nowhere = bind.sockets.iter().all(|key| missing.iter().any(|unbound| unbound.key == *key));
-        for status in statuses.iter_mut() {
-            let names: BTreeSet<&str> =
-                bind.listeners.iter().filter_map(|listener| name_in(&status.id, &listener.id)).collect();
-            if names.is_empty() {
-                continue;
-            }
+        let names: BTreeSet<&str> =
+            bind.listeners.iter().filter_map(|listener| name_in(&status.id, &listener.id)).collect();
+        if !names.is_empty() {
+            said = true;
             let reason = if &*status.id.kind == "Gateway" { "AddressNotUsable" } else { "PortUnavailable" };
-            let ObjectStatus { document, .. } = status;
+            let ObjectStatus { document, .. } = &mut *status;
             let generation = &document.metadata;
             set(&mut document.status["conditions"], generation, "Programmed", reason, &message);
             let Some(listeners) = document.status.get_mut("listeners").and_then(Value::as_array_mut) else {
@@ -74,6 +76,7 @@ pub(crate) fn lay_over(statuses: &mut [ObjectStatus], config: &ir::Gateway, unbo
             }
         }
     }
+    said
 }
 
 /// The name of a listener in the object that it stands in; `None`: it stands in another.

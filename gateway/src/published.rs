@@ -158,7 +158,7 @@ pub(crate) struct Published {
     /// The configuration in force.
     pub(crate) config: Arc<ir::Gateway>,
     /// The objects' statuses.
-    pub(crate) statuses: Vec<ObjectStatus>,
+    pub(crate) statuses: Vec<Arc<ObjectStatus>>,
     /// Who has set which limit.
     pub(crate) limits: Vec<EffectiveLimit>,
     /// And the rest that a connection meets.

@@ -5,9 +5,10 @@
 mod transition;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use manifest::ObjectId;
@@ -15,6 +16,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{clock, whole_file};
+
+/// The kinds over whose statuses something is laid.
+const LAID_OVER: [&str; 2] = ["Gateway", "ListenerSet"];
 
 /// What stands in place of a namespace in the path of a cluster-scoped object's file.
 pub(crate) const CLUSTER: &str = "_";
@@ -30,9 +34,9 @@ pub(crate) struct ObjectStatus {
     pub(crate) document: Document,
 }
 
-impl From<translate::ObjectStatus> for ObjectStatus {
-    fn from(status: translate::ObjectStatus) -> Self {
-        let translate::ObjectStatus { id, api_version, generation, uid, status } = status;
+impl From<&translate::ObjectStatus> for ObjectStatus {
+    fn from(status: &translate::ObjectStatus) -> Self {
+        let translate::ObjectStatus { id, api_version, generation, uid, status } = status.clone();
         let namespace = (!id.namespace.is_empty()).then(|| id.namespace.to_string());
         let metadata = Metadata { name: id.name.to_string(), namespace, uid, generation };
         let document = Document { api_version, kind: id.kind.to_string(), metadata, status };
@@ -54,6 +58,26 @@ pub(crate) struct Document {
     pub(crate) status: Value,
 }
 
+impl ObjectStatus {
+    /// False for a name that no file can have.
+    fn has_file(&self) -> bool {
+        path(&self.id).is_some()
+    }
+}
+
+impl Document {
+    /// Whose status it is.
+    fn id(&self) -> ObjectId {
+        let group = self.api_version.split_once('/').map_or("", |(group, _)| group);
+        ObjectId {
+            kind: self.kind.as_str().into(),
+            group: group.into(),
+            namespace: self.metadata.namespace.as_deref().unwrap_or_default().into(),
+            name: self.metadata.name.as_str().into(),
+        }
+    }
+}
+
 /// Which object, and which version of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Metadata {
@@ -73,7 +97,20 @@ pub(crate) struct Metadata {
 #[derive(Debug)]
 pub(crate) struct StatusStore {
     directory: PathBuf,
-    written: BTreeMap<PathBuf, Document>,
+    written: HashMap<ObjectId, Written>,
+    /// Files that an earlier process has left and that are no object's.
+    strays: Vec<PathBuf>,
+    rounds: u64,
+}
+
+/// What stands in a file.
+#[derive(Debug)]
+struct Written {
+    status: Arc<ObjectStatus>,
+    /// What it was made of, if nothing was laid over that. As long as translation gives the very same, the file is right.
+    source: Option<Arc<translate::ObjectStatus>>,
+    /// In which round it was asked for.
+    round: u64,
 }
 
 impl StatusStore {
@@ -81,41 +118,86 @@ impl StatusStore {
     /// objects go. A file that cannot be read is as if it were not there.
     pub(crate) fn open(runtime_dir: &Path) -> Self {
         let directory = runtime_dir.join("status");
-        let written = read_all(&directory).into_iter().collect();
-        Self { directory, written }
+        let (mut written, mut strays) = (HashMap::new(), Vec::new());
+        for (found, document) in read_all(&directory) {
+            let id = document.id();
+            if path(&id).as_ref() == Some(&found) {
+                let status = Arc::new(ObjectStatus { id: id.clone(), document });
+                drop(written.insert(id, Written { status, source: None, round: 0 }));
+            } else {
+                strays.push(found);
+            }
+        }
+        Self { directory, written, strays, rounds: 0 }
     }
 
     /// Fills in `lastTransitionTime` and makes the directory hold exactly these: changed files are written whole
-    /// and renamed, files of vanished objects are removed. Errors are logged; the first is returned.
-    pub(crate) fn publish(&mut self, statuses: &mut [ObjectStatus]) -> io::Result<()> {
+    /// and renamed, files of vanished objects are removed. `lay_over` says what this machine has shown of an object, and
+    /// whether there is anything. Gives what is shown now; errors are logged, and the first is returned.
+    pub(crate) fn publish(
+        &mut self,
+        statuses: &[Arc<translate::ObjectStatus>],
+        lay_over: impl Fn(&mut ObjectStatus) -> bool,
+    ) -> (Vec<Arc<ObjectStatus>>, io::Result<()>) {
         let now = clock::rfc3339(clock::now());
+        self.rounds += 1;
         let mut outcome = Ok(());
-        let mut keep = BTreeSet::new();
-        for status in statuses {
-            let Some(path) = path(&status.id) else { continue };
-            let old = self.written.get(&path);
-            // Another object of the same name has nothing from its predecessor.
-            let same = old.filter(|old| old.metadata.uid == status.document.metadata.uid);
-            transition::fill_in(&mut status.document.status, same.map(|old| &old.status), &now);
-            if old != Some(&status.document) {
-                let text = serde_json::to_vec_pretty(&status.document).unwrap_or_default();
-                match whole_file::write(&self.directory.join(&path), &text) {
-                    Ok(()) => {
-                        self.written.insert(path.clone(), status.document.clone());
-                    }
-                    Err(error) => outcome = outcome.and(Err(error)),
-                }
+        let mut shown = Vec::with_capacity(statuses.len());
+        for source in statuses {
+            // What is bound is the machine's to say, and may be other than before.
+            if !LAID_OVER.contains(&&*source.id.kind)
+                && let Some(written) = self.written.get_mut(&source.id)
+                && written.source.as_ref().is_some_and(|known| Arc::ptr_eq(known, source))
+            {
+                written.round = self.rounds;
+                shown.push(Arc::clone(&written.status));
+                continue;
             }
-            keep.insert(path);
+            let mut status = ObjectStatus::from(&**source);
+            let is_laid_over = lay_over(&mut status);
+            let (status, written) = self.write(status, &now);
+            let kept = written.is_ok() && status.has_file();
+            outcome = outcome.and(written);
+            if kept {
+                let source = (!is_laid_over).then(|| Arc::clone(source));
+                let written = Written { status: Arc::clone(&status), source, round: self.rounds };
+                self.written.insert(status.id.clone(), written);
+            }
+            shown.push(status);
         }
-        self.written.retain(|path, _| {
-            let keep = keep.contains(path);
-            if !keep && let Err(error) = fs::remove_file(self.directory.join(path)) {
+        self.remove_the_rest();
+        (shown, outcome)
+    }
+
+    /// Writes a status, unless the file has it.
+    fn write(&self, mut status: ObjectStatus, now: &str) -> (Arc<ObjectStatus>, io::Result<()>) {
+        let Some(path) = path(&status.id) else { return (Arc::new(status), Ok(())) };
+        let old = self.written.get(&status.id).map(|written| &written.status);
+        // Another object of the same name has nothing from its predecessor.
+        let same = old.filter(|old| old.document.metadata.uid == status.document.metadata.uid);
+        transition::fill_in(&mut status.document.status, same.map(|old| &old.document.status), now);
+        if let Some(old) = old.filter(|old| old.document == status.document) {
+            return (Arc::clone(old), Ok(()));
+        }
+        let text = serde_json::to_vec_pretty(&status.document).unwrap_or_default();
+        (Arc::new(status), whole_file::write(&self.directory.join(&path), &text))
+    }
+
+    fn remove_the_rest(&mut self) {
+        let (directory, rounds) = (&self.directory, self.rounds);
+        let remove = |path: &Path| {
+            if let Err(error) = fs::remove_file(directory.join(path)) {
                 tracing::debug!(path = %path.display(), %error, "cannot remove a status file");
+            }
+        };
+        self.strays.drain(..).for_each(|path| remove(&path));
+        self.written.retain(|id, written| {
+            let keep = written.round == rounds;
+            if !keep && let Some(path) = path(id) {
+                remove(&path);
             }
             keep
         });
-        outcome
     }
 }
 

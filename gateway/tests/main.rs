@@ -4,6 +4,7 @@
 mod admin;
 mod backend;
 mod check;
+mod convert;
 mod docs;
 mod explain;
 mod harness;

@@ -8,6 +8,7 @@ mod doctor;
 mod ebpf;
 mod go;
 mod namespace;
+mod routes;
 mod run;
 mod setup;
 mod step;

@@ -3,9 +3,10 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args;
 use manifest::{Diagnostic, Origin, Severity};
 use serde_json::json;
@@ -13,6 +14,7 @@ use serde_json::json;
 use super::condition::{self, Complaint};
 use crate::{
     desired::{self, Translated},
+    phases::{Phases, peak_memory, timed},
     published::DiagnosticLine,
     status_store::ObjectStatus,
 };
@@ -28,6 +30,9 @@ pub(crate) struct Check {
     /// How it is printed.
     #[arg(long, value_enum, default_value = "text")]
     output: Format,
+    /// Say how long reading, parsing, translating and building took, and the most memory that was held.
+    #[arg(long)]
+    timings: bool,
     /// Warnings count as errors.
     #[arg(long)]
     strict: bool,
@@ -54,8 +59,11 @@ impl Check {
                 return Ok(ExitCode::from(USAGE));
             }
         }
-        let checked = desired::check(&self.paths);
-        let Translated { config: _, statuses, diagnostics, limits: _, origins: _, services: _ } = &checked;
+        let (mut checked, mut phases) = desired::check(&self.paths);
+        if self.timings {
+            phases.build = built(std::mem::take(&mut checked.config))?;
+        }
+        let Translated { config: _, statuses, diagnostics, limits: _, origins: _ } = &checked;
         let complaints: Vec<(&ObjectStatus, Vec<Complaint>)> = statuses
             .iter()
             .map(|status| (status, unsaid(status, diagnostics)))
@@ -73,17 +81,42 @@ impl Check {
                 diagnostics.iter().for_each(|diagnostic| print(diagnostic, &mut sources));
                 complaints.iter().for_each(|(status, complaints)| print_conditions(status, complaints));
                 println!("{} objects with a status, {errors} errors, {warnings} warnings", statuses.len());
+                if self.timings {
+                    print_timings(&phases);
+                }
             }
             Format::Json => {
                 let lines: Vec<DiagnosticLine> = diagnostics.iter().map(DiagnosticLine::from).collect();
-                let report = json!({
+                let mut report = json!({
                     "errors": errors, "warnings": warnings, "diagnostics": lines, "objects": statuses,
                 });
+                if self.timings {
+                    report["timings"] = phases.document();
+                }
                 println!("{}", serde_json::to_string_pretty(&report)?);
             }
         }
         Ok(if errors > 0 || (self.strict && warnings > 0) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
+}
+
+/// Builds the tables that requests are looked up in, as a reload does; no address is bound.
+fn built(mut config: ir::Gateway) -> Result<Duration> {
+    config.binds.iter_mut().for_each(|bind| bind.sockets.clear());
+    let options = proxy::Options { workers: Some(1), ..proxy::Options::default() };
+    let proxy = proxy::Proxy::start(options).context("cannot start a worker")?;
+    let (prepared, time) = timed(|| proxy.prepare(config.into(), 1));
+    drop(prepared);
+    proxy.drain(Duration::ZERO);
+    Ok(time)
+}
+
+fn print_timings(phases: &Phases) {
+    for (name, time) in &phases.named()[..4] {
+        println!("{name:>10} {:8.1} ms", time.as_secs_f64() * 1e3);
+    }
+    println!("{:>10} {:8.1} ms", "total", phases.total().as_secs_f64() * 1e3);
+    println!("{:>10} {:8.1} MiB at most", "memory", peak_memory() as f64 / f64::from(1 << 20));
 }
 
 /// Whether a diagnostic explains what is wrong with an object.

@@ -2,6 +2,7 @@
 
 mod check;
 mod condition;
+mod convert;
 mod ebpf;
 mod explain;
 mod fields;
@@ -30,6 +31,7 @@ pub(crate) struct Cli {
 enum Command {
     Run(run::Run),
     Check(check::Check),
+    Convert(convert::Convert),
     Status(status::Status),
     Fields(fields::Fields),
     Explain(explain::Explain),
@@ -54,6 +56,7 @@ impl Cli {
         match self.command {
             Command::Run(run) => run.run(),
             Command::Check(check) => check.run(),
+            Command::Convert(convert) => convert.run(),
             Command::Status(status) => status.run(),
             Command::Fields(fields) => fields.run(),
             Command::Explain(explain) => explain.run(),

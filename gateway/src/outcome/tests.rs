@@ -64,7 +64,8 @@ fn laid_over(bind: Bind, missing: &[&str]) -> [[String; 2]; 2] {
     let others = || [programmed("Gateway", "eg2"), programmed("ListenerSet", "eg")];
     let [gateway, set] = others();
     let mut statuses = [programmed("Gateway", "eg"), gateway, set];
-    lay_over(&mut statuses, &config, &unbound);
+    let said: Vec<bool> = statuses.iter_mut().map(|status| lay_over(status, &config, &unbound)).collect();
+    assert_eq!(said, [!missing.is_empty(), false, false]);
     assert_eq!(statuses[1..], others(), "the status of another object is its own");
     let status = &statuses[0].document.status;
     [&status["conditions"][0], &status["listeners"][0]["conditions"][0]].map(|condition| {
@@ -91,7 +92,8 @@ fn a_listener_of_a_set_is_told_of_in_the_set() {
     let unbound = [Unbound::new(bind.id.clone(), key("192.0.2.1"), &error)];
     let config = ir::Gateway { binds: vec![bind], ..ir::Gateway::default() };
     let mut statuses = [programmed("Gateway", "eg"), programmed("ListenerSet", "shop")];
-    lay_over(&mut statuses, &config, &unbound);
+    let said: Vec<bool> = statuses.iter_mut().map(|status| lay_over(status, &config, &unbound)).collect();
+    assert_eq!(said, [false, true]);
     assert_eq!(statuses[0], programmed("Gateway", "eg"), "no listener of its own is missing");
     let status = &statuses[1].document.status;
     for conditions in [&status["conditions"], &status["listeners"][0]["conditions"]] {

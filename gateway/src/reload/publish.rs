@@ -9,6 +9,7 @@ use crate::{
     clock,
     desired::Desired,
     outcome::{self, Unbound},
+    phases::{Phases, timed},
     published::{DiagnosticLine, LimitLine, ListenerLine, Published, State},
     status_store::ObjectStatus,
 };
@@ -31,9 +32,12 @@ impl Coming {
 impl Appliance {
     /// Builds, binds, publishes and only then tells of it.
     pub(super) fn put_in_force(&mut self, desired: Desired) {
-        let mut coming = self.prepare(desired);
-        self.publish(&mut coming);
-        self.tell(coming);
+        let phases = desired.phases;
+        let (mut coming, build) = timed(|| self.prepare(desired));
+        let ((), publish) = timed(|| self.publish(&mut coming));
+        let ((), tell) = timed(|| self.tell(coming));
+        let phases = Phases { build, publish, tell, ..phases };
+        self.metrics.took(&phases.named());
         self.kept.keep(self.proxy.listening());
     }
 
@@ -84,12 +88,13 @@ impl Appliance {
     /// Writes statuses, and keeps what the next process must know.
     pub(super) fn tell(&mut self, coming: Coming) {
         let Coming {
-            desired: Desired { files, config: _, mut statuses, limits, origins, services, diagnostics },
+            desired: Desired { files, config: _, statuses, limits, origins, services, diagnostics, phases: _ },
             config,
             ..
         } = coming;
-        outcome::lay_over(&mut statuses, &config, &self.unbound);
-        if let Err(error) = self.store.publish(&mut statuses) {
+        let (statuses, outcome) =
+            self.store.publish(&statuses, |status| outcome::lay_over(status, &config, &self.unbound));
+        if let Err(error) = outcome {
             tracing::error!(%error, "cannot write status files");
         }
         if let Err(error) = self.services.publish(&services, &config, &self.unbound) {
@@ -112,7 +117,13 @@ impl Appliance {
         self.source.remember();
     }
 
-    fn show(&self, state: State, statuses: Vec<ObjectStatus>, limits: Vec<EffectiveLimit>, origins: Origins) {
+    fn show(
+        &self,
+        state: State,
+        statuses: Vec<Arc<ObjectStatus>>,
+        limits: Vec<EffectiveLimit>,
+        origins: Origins,
+    ) {
         if let Err(error) = state.write(&self.places.runtime_dir) {
             tracing::error!(%error, "cannot write what is in force to the runtime directory");
         }

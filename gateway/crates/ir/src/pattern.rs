@@ -1,19 +1,26 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, LazyLock, Mutex, PoisonError, Weak},
+    sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, Weak},
 };
 
+use regex_automata::meta::{Config, Regex};
+use regex_syntax::hir::{Hir, HirKind, Look};
 use serde::{Serialize, Serializer};
 
-/// A compiled regular expression that must match the *whole* text, as in Envoy. RE2 syntax (what the
-/// `regex` crate reads: no look-around, no back-references), matched in linear time. Compares by source.
+/// A regular expression that must match the *whole* text, as in Envoy. RE2 syntax (what the `regex` crate reads: no
+/// look-around, no back-references), matched in linear time. Compares by source.
+///
+/// That it can be compiled is known from the first; it is compiled when the first text is held against it. Of ten thousand
+/// routes a process serves few in its first second, and each expression takes some kilobytes and as long as translating a
+/// route.
 #[derive(Clone)]
 pub struct Pattern(Arc<Compiled>);
 
 struct Compiled {
     source: Box<str>,
-    regex: regex::bytes::Regex,
+    /// `None` inside: cannot be, for the source has been looked at; nothing would match.
+    regex: OnceLock<Option<Regex>>,
 }
 
 /// Why a text is not a [`Pattern`]: the parser's own words, on one line.
@@ -27,8 +34,10 @@ pub struct PatternError {
 /// Most bytes that one compiled expression may take: hostile repetition counts end here.
 const SIZE_LIMIT: usize = 1 << 20;
 
-/// Expressions that somebody holds. A reload makes nearly all of them again, and compiling one takes as long as
-/// translating ten routes.
+/// An expression of so few states is far from [`SIZE_LIMIT`], of which a state takes a hundredth of a thousandth.
+const FEW_STATES: usize = 1 << 10;
+
+/// Expressions that somebody holds: a reload makes nearly all of them again.
 #[derive(Default)]
 struct InUse {
     by_source: HashMap<Box<str>, Weak<Compiled>>,
@@ -53,15 +62,15 @@ impl InUse {
 }
 
 impl Pattern {
-    /// Compiles an expression, unless the same is in use somewhere. Fails on syntax outside RE2 and on expressions
-    /// that compile to over 1 MiB.
+    /// Reads an expression, unless the same is in use somewhere. Fails on syntax outside RE2 and on expressions that
+    /// compile to over 1 MiB.
     pub fn new(source: &str) -> Result<Self, PatternError> {
         let in_use = || IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(compiled) = in_use().find(source) {
             return Ok(Self(compiled));
         }
-        let regex = compile(source).map_err(|reason| PatternError { pattern: source.to_owned(), reason })?;
-        let compiled = Arc::new(Compiled { source: source.into(), regex });
+        can_be_compiled(source).map_err(|reason| PatternError { pattern: source.to_owned(), reason })?;
+        let compiled = Arc::new(Compiled { source: source.into(), regex: OnceLock::new() });
         in_use().add(&compiled);
         Ok(Self(compiled))
     }
@@ -73,7 +82,8 @@ impl Pattern {
 
     /// True if the whole text matches.
     pub fn is_match(&self, text: &[u8]) -> bool {
-        self.0.regex.is_match(text)
+        let regex = self.0.regex.get_or_init(|| whole(self.as_str()).and_then(|hir| compile(&hir)).ok());
+        regex.as_ref().is_some_and(|regex| regex.is_match(text))
     }
 
     /// True if the expression starts at `^` and is not closed by `$` or `.*`: most often the author meant
@@ -84,14 +94,48 @@ impl Pattern {
     }
 }
 
-fn compile(source: &str) -> Result<regex::bytes::Regex, String> {
-    // A pattern like `a)(b` is well-formed only inside our own group.
+/// Looks at the size where it is not small for sure. What is built for that is thrown away.
+fn can_be_compiled(source: &str) -> Result<(), String> {
+    let hir = whole(source)?;
+    if most_states(&hir) <= FEW_STATES { Ok(()) } else { compile(&hir).map(drop) }
+}
+
+/// The expression, read on its own (`a)(b` is well-formed only inside somebody's group), between both ends of the text.
+fn whole(source: &str) -> Result<Hir, String> {
     let mut parser = regex_syntax::ParserBuilder::new().utf8(false).build();
-    parser.parse(source).map_err(|error| reason(&error))?;
-    regex::bytes::RegexBuilder::new(&format!("^(?:{source})$"))
-        .size_limit(SIZE_LIMIT)
-        .build()
-        .map_err(|error| reason(&error))
+    let hir = parser.parse(source).map_err(|error| reason(&error))?;
+    Ok(Hir::concat(vec![Hir::look(Look::Start), hir, Hir::look(Look::End)]))
+}
+
+fn compile(hir: &Hir) -> Result<Regex, String> {
+    // Tables for every state would be built ahead for each expression, at twenty times the price of all the rest. Whether
+    // they are by default hangs on what other crates ask of this one.
+    let config = Config::new().dfa(false).utf8_empty(false).nfa_size_limit(Some(SIZE_LIMIT));
+    Regex::builder().configure(config).build_from_hir(hir).map_err(|error| match error.size_limit() {
+        Some(limit) => format!("compiled regex exceeds size limit of {limit} bytes"),
+        None => reason(&error),
+    })
+}
+
+/// No more states than this come of an expression: a class of Unicode has up to eight for each of its ranges.
+fn most_states(hir: &Hir) -> usize {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => 1,
+        HirKind::Literal(literal) => literal.0.len(),
+        HirKind::Class(regex_syntax::hir::Class::Bytes(class)) => 1 + class.ranges().len(),
+        HirKind::Class(regex_syntax::hir::Class::Unicode(class)) => {
+            let of = |end: char| if end.is_ascii() { 1 } else { 32 };
+            1 + class.ranges().iter().map(|range| of(range.end())).sum::<usize>()
+        }
+        HirKind::Repetition(repetition) => {
+            let times = repetition.max.unwrap_or(repetition.min.saturating_add(1)).max(1);
+            most_states(&repetition.sub).saturating_add(2).saturating_mul(times as usize)
+        }
+        HirKind::Capture(capture) => most_states(&capture.sub).saturating_add(2),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => {
+            parts.iter().map(most_states).fold(1, usize::saturating_add)
+        }
+    }
 }
 
 /// The last line of the parser's words says what it is; the lines before it draw the place.
@@ -133,6 +177,19 @@ mod tests {
         assert!(!tea.is_match(b"/x/tea/EARLGREY"));
         assert!(tea.looks_like_prefix());
         assert!(!Pattern::new("/a|/b").unwrap().is_match(b"/ab"));
+    }
+
+    /// What was said to be compilable is: nothing that is small for sure is refused for its size.
+    #[test]
+    fn whatever_is_taken_can_be_compiled() {
+        let classes = [r"\w", r"\pL", ".", "[^/]", "a", "(?i)ß", r"\b"];
+        for class in classes {
+            for times in ["", "*", "{3}", "{20}", "{40}", "{100}", "{999}", "{20}{20}"] {
+                let source = format!("(?:{class}){times}");
+                let compiled = compile(&whole(&source).unwrap());
+                assert_eq!(Pattern::new(&source).is_ok(), compiled.is_ok(), "{source}: {compiled:?}");
+            }
+        }
     }
 
     #[test]

@@ -107,11 +107,11 @@ impl Memory {
             .objects
             .iter()
             .map(|(id, object)| StoredObject {
-                file: object.file.to_path_buf(),
-                kind: id.kind.to_string(),
-                group: id.group.to_string(),
-                namespace: id.namespace.to_string(),
-                name: id.name.to_string(),
+                file: Arc::clone(&object.file),
+                kind: Arc::clone(&id.kind),
+                group: Arc::clone(&id.group),
+                namespace: Arc::clone(&id.namespace),
+                name: Arc::clone(&id.name),
                 first_seen: object.first_seen.0,
                 generation: object.generation,
                 digest: object.digest,
@@ -128,12 +128,12 @@ impl Memory {
     /// times and counts.
     pub(crate) fn restore(state: LoaderState) -> Self {
         let restore = |object: StoredObject| {
-            let file: Arc<Path> = Arc::from(object.file);
+            let file = object.file;
             let id = ObjectId {
-                kind: Arc::from(object.kind),
-                group: Arc::from(object.group),
-                namespace: Arc::from(object.namespace),
-                name: Arc::from(object.name),
+                kind: object.kind,
+                group: object.group,
+                namespace: object.namespace,
+                name: object.name,
             };
             let good = object.document.and_then(|text| {
                 let document = FileRead::of(&file, text.as_bytes(), None).documents.into_iter().next()?;

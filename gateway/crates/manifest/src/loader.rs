@@ -1,4 +1,5 @@
 mod batch;
+mod spent;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -8,7 +9,7 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, Instant, SystemTime},
 };
 
 use crate::{
@@ -20,6 +21,7 @@ use crate::{
     yaml::FileError,
 };
 use batch::Batch;
+pub use spent::Spent;
 
 /// Reads a configuration directory again and again: what did not change is not read twice, and what was
 /// good stays in force while its file is not. Blocks on the disk; has no threads.
@@ -29,6 +31,7 @@ pub struct Loader {
     files: HashMap<Arc<Path>, Cached>,
     keys: HashMap<KeyObject, CachedKeys>,
     memory: Memory,
+    spent: Spent,
 }
 
 #[derive(Debug)]
@@ -62,7 +65,7 @@ impl Loader {
 
     fn of_roots(roots: Vec<Root>, state: Option<LoaderState>) -> Self {
         let memory = state.map(Memory::restore).unwrap_or_default();
-        Self { roots, files: HashMap::new(), keys: HashMap::new(), memory }
+        Self { roots, files: HashMap::new(), keys: HashMap::new(), memory, spent: Spent::default() }
     }
 
     /// Reads what changed since the last time.
@@ -83,6 +86,8 @@ impl Loader {
     }
 
     fn load_all(&mut self, now: Timestamp, busy: &mut dyn FnMut(&[&Path]) -> Vec<bool>) -> ManifestSet {
+        let start = Instant::now();
+        let mut parse = Duration::ZERO;
         let walk = Walk::of(&self.roots);
         let mut reads = BTreeMap::new();
         let mut files = HashMap::with_capacity(walk.manifests.len());
@@ -101,10 +106,14 @@ impl Loader {
                 }
             }
             if batch.is_full() {
+                let settled = Instant::now();
                 files.extend(batch.settle(busy));
+                parse += settled.elapsed();
             }
         }
+        let settled = Instant::now();
         files.extend(batch.settle(busy));
+        parse += settled.elapsed();
         reads.extend(files.iter().map(|(shown, cached)| (Arc::clone(shown), Arc::clone(&cached.read))));
         self.files = files;
         let mut keys = HashMap::with_capacity(walk.keys.len());
@@ -120,7 +129,16 @@ impl Loader {
                 reads.insert(file, Arc::new(FileRead { broken, ..FileRead::default() }));
             }
         }
-        self.memory.in_force(&reads, walk.diagnostics, now)
+        let chosen = Instant::now();
+        let set = self.memory.in_force(&reads, walk.diagnostics, now);
+        parse += chosen.elapsed();
+        self.spent = Spent { read: start.elapsed().saturating_sub(parse), parse };
+        set
+    }
+
+    /// What the last load from the disk took.
+    pub const fn spent(&self) -> Spent {
+        self.spent
     }
 
     /// The same as [`load_at`](Self::load_at) for texts that are at hand: no disk is touched. Takes manifests

@@ -2,7 +2,7 @@ use crate::Position;
 
 /// One value of a document with the place where it stands: the raw tree that everything else reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Node {
+pub struct Node {
     pub(crate) position: Position,
     pub(crate) value: Value,
 }
@@ -17,7 +17,7 @@ pub(crate) enum Value {
 
 /// One key and its value. Keys may stand twice: the checks say so.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub struct Entry {
     pub(crate) key: Box<str>,
     pub(crate) position: Position,
     pub(crate) node: Node,
@@ -38,7 +38,7 @@ pub(crate) enum Scalar {
 
 impl Node {
     /// The value of a key, unless it is null: the API treats null as absent.
-    pub(crate) fn field(&self, key: &str) -> Option<&Node> {
+    pub fn field(&self, key: &str) -> Option<&Node> {
         self.entry(key).map(|entry| &entry.node)
     }
 
@@ -48,7 +48,7 @@ impl Node {
     }
 
     /// The entries of a mapping; none for anything else.
-    pub(crate) fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[Entry] {
         match &self.value {
             Value::Mapping(entries) => entries,
             Value::Sequence(_) | Value::Scalar(..) => &[],
@@ -56,11 +56,32 @@ impl Node {
     }
 
     /// The text, if this is text.
-    pub(crate) fn text(&self) -> Option<&str> {
+    pub fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Scalar(Scalar::PlainText | Scalar::Text, text) => Some(text),
             _ => None,
         }
+    }
+
+    /// The text of any scalar, as it is written.
+    pub fn scalar(&self) -> Option<&str> {
+        match &self.value {
+            Value::Scalar(Scalar::Null, _) | Value::Sequence(_) | Value::Mapping(_) => None,
+            Value::Scalar(_, text) => Some(text),
+        }
+    }
+
+    /// The items of a list; none for anything else.
+    pub fn items(&self) -> &[Node] {
+        match &self.value {
+            Value::Sequence(items) => items,
+            Value::Mapping(_) | Value::Scalar(..) => &[],
+        }
+    }
+
+    /// Where it stands.
+    pub const fn position(&self) -> Position {
+        self.position
     }
 
     pub(crate) fn is_null(&self) -> bool {
@@ -118,7 +139,7 @@ impl Node {
     }
 
     /// What this is, for messages.
-    pub(crate) fn describe(&self) -> String {
+    pub fn describe(&self) -> String {
         match &self.value {
             Value::Scalar(Scalar::Null, _) => "null".to_owned(),
             Value::Scalar(Scalar::Bool, text) => format!("the boolean {text}"),
@@ -127,6 +148,23 @@ impl Node {
             Value::Sequence(_) => "a list".to_owned(),
             Value::Mapping(_) => "a mapping".to_owned(),
         }
+    }
+}
+
+impl Entry {
+    /// The key's text.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Where the key stands.
+    pub const fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Its value.
+    pub const fn value(&self) -> &Node {
+        &self.node
     }
 }
 

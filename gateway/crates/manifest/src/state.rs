@@ -1,4 +1,4 @@
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,15 +16,15 @@ pub struct LoaderState {
 #[serde(rename_all = "camelCase")]
 pub struct StoredObject {
     /// The file that it stands in, relative to the configuration directory.
-    pub file: PathBuf,
+    pub file: Arc<Path>,
     /// Its kind.
-    pub kind: String,
+    pub kind: Arc<str>,
     /// Its group; empty for the core group.
-    pub group: String,
+    pub group: Arc<str>,
     /// Its namespace; empty for cluster-scoped kinds.
-    pub namespace: String,
+    pub namespace: Arc<str>,
     /// Its name.
-    pub name: String,
+    pub name: Arc<str>,
     /// Seconds since 1970.
     pub first_seen: i64,
     /// Counted: one more with each change.

@@ -19,7 +19,9 @@ mod workers;
 use std::sync::Arc;
 
 use ir::{ListenerId, PolicyNames, RuleId};
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector};
+use prometheus::{
+    GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
+};
 
 use crate::{slots::Tracked, telling::Telling};
 
@@ -167,6 +169,13 @@ fn counters(registry: &Registry, family: Family) -> IntCounterVec {
 fn gauges(registry: &Registry, family: Family) -> IntGaugeVec {
     let options = Opts::new(family.name, family.help);
     let gauges = IntGaugeVec::new(options, family.labels).expect("names in the table are well-formed");
+    register(registry, gauges.clone());
+    gauges
+}
+
+fn fractions(registry: &Registry, family: Family) -> GaugeVec {
+    let options = Opts::new(family.name, family.help);
+    let gauges = GaugeVec::new(options, family.labels).expect("names in the table are well-formed");
     register(registry, gauges.clone());
     gauges
 }

@@ -9,6 +9,8 @@
 //! 2. `build`: policies, certificates, rules and backends as `ir` has them;
 //! 3. `status`: conditions with typed reasons, for every object and ancestor.
 //!
+//! A [`Translator`] gives the same for one set after another, and sooner.
+//!
 //! A user's mistake is never an `Err`: it is a condition of one object, and a diagnostic with its place.
 
 mod attach;
@@ -21,9 +23,11 @@ mod report;
 mod services;
 mod status;
 mod translation;
+mod translator;
 
 pub use limits::EffectiveLimit;
 pub use origins::{Origins, Setting, Source};
 pub use services::GatewayService;
 pub use status::{ObjectStatus, Statuses};
 pub use translation::{HostFacts, Translation, translate};
+pub use translator::Translator;

@@ -23,6 +23,21 @@ impl Report {
         });
     }
 
+    /// What was found of something before, and still holds.
+    pub(crate) fn repeat(&mut self, said: &[Diagnostic]) {
+        self.0.extend_from_slice(said);
+    }
+
+    /// How many there are: a place for [`Report::since`].
+    pub(crate) const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// What was found since there were so many.
+    pub(crate) fn since(&self, count: usize) -> &[Diagnostic] {
+        self.0.get(count..).unwrap_or_default()
+    }
+
     /// With those that were there before, sorted by file and place.
     pub(crate) fn finish(self, mut before: Vec<Diagnostic>) -> Vec<Diagnostic> {
         before.extend(self.0);

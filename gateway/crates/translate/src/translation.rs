@@ -14,10 +14,11 @@ use crate::{
     report::Report,
     services::{GatewayService, services},
     status::{Findings, Statuses, documents},
+    translator::Memory,
 };
 
 /// What translation must know of the host.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostFacts {
     /// Addresses of its interfaces. `None`: not known (manifests of another machine are checked), so that every
     /// address counts as present.
@@ -53,6 +54,11 @@ pub struct Translation {
 
 /// Translates. Pure: depends on nothing but its arguments, and not on the order of objects in the set.
 pub fn translate(set: &ManifestSet, facts: &HostFacts) -> Translation {
+    translated(set, facts, &mut Memory::default())
+}
+
+/// [`translate`], sparing what is known already.
+pub(crate) fn translated(set: &ManifestSet, facts: &HostFacts, memory: &mut Memory) -> Translation {
     let mut report = Report::default();
     let index = Index::new(set);
     let (appliance, appliances) = appliances(set, &mut report);
@@ -69,7 +75,20 @@ pub fn translate(set: &ManifestSet, facts: &HostFacts) -> Translation {
     let backend_policies = BackendPolicies::new(&set.backend_tls_policies, &routes, &index, &mut report);
     let backend_tls = BackendTls::new(&backend_policies, &index, facts, &mut report);
     let mut upstreams = Upstreams::new(&index, &backend_tls);
-    let rules: Vec<_> = routes.iter().map(|state| rules(state.route, &mut upstreams, &mut report)).collect();
+    let (rules, said): (Vec<_>, Vec<_>) = routes
+        .iter()
+        .map(|state| match memory.rules(state) {
+            Some((rules, said)) => {
+                report.repeat(said);
+                (rules, said.to_vec())
+            }
+            None => {
+                let before = report.len();
+                let rules = Arc::new(rules(state.route, &mut upstreams, &mut report));
+                (rules, report.since(before).to_vec())
+            }
+        })
+        .unzip();
     let mut governing = Governing {
         client: &policies,
         clients: &mut clients,
@@ -83,7 +102,7 @@ pub fn translate(set: &ManifestSet, facts: &HostFacts) -> Translation {
     let services = services(&gateways, &binds);
 
     let backends = backends(set, &backend_tls);
-    let statuses = documents(&Findings {
+    let (statuses, of_routes) = documents(&Findings {
         classes: classes.0.values().collect(),
         gateways: &gateways,
         sets: &sets,
@@ -97,7 +116,11 @@ pub fn translate(set: &ManifestSet, facts: &HostFacts) -> Translation {
         rules: &rules,
         backends: &backends,
         appliances: &appliances,
+        memory,
     });
+    for (((state, rules), said), status) in routes.iter().zip(&rules).zip(said).zip(&of_routes) {
+        memory.keep(state, rules, said, status.as_ref());
+    }
     let diagnostics = report.finish(set.diagnostics.clone());
     Translation {
         gateway: ir::Gateway { appliance, binds },

@@ -69,8 +69,7 @@ impl Connection {
 
 /// What files say that nobody serves.
 fn of_files(directory: PathBuf, asked: &Asked) -> Answer {
-    let Translated { config, limits, origins, statuses: _, services: _, diagnostics: _ } =
-        desired::check(&[directory]);
+    let Translated { config, limits, origins, statuses: _, diagnostics: _ } = desired::check(&[directory]).0;
     let explanation = Explainer::explain_unserved(config.clone(), &asked.0);
     let context = Context { config: &config, limits: &limits, origins: &origins, running: None };
     context.answer(asked, &explanation)

@@ -74,8 +74,7 @@ impl Request {
 
 /// What files say that nobody serves.
 fn of_files(directory: PathBuf, asked: &AskedRequest) -> RequestAnswer {
-    let Translated { config, limits, origins, statuses: _, services: _, diagnostics: _ } =
-        desired::check(&[directory]);
+    let Translated { config, limits, origins, statuses: _, diagnostics: _ } = desired::check(&[directory]).0;
     let explanation = Explainer::explain_unserved_request(config.clone(), asked.request());
     let context = Context { config: &config, limits: &limits, origins: &origins, running: None };
     context.answer_request(asked, &explanation, |question| {

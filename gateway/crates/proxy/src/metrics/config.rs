@@ -1,10 +1,10 @@
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use prometheus::{GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
 use super::{
-    counters, gauge, gauges,
-    table::{CERTIFICATE_NOT_AFTER, CONFIG_GENERATION, CONFIG_LAST_RELOAD, CONFIG_RELOADS},
+    counters, fractions, gauge, gauges,
+    table::{CERTIFICATE_NOT_AFTER, CONFIG_GENERATION, CONFIG_LAST_RELOAD, CONFIG_PHASE, CONFIG_RELOADS},
 };
 
 /// Metrics about the configuration, for whoever reloads it.
@@ -13,6 +13,7 @@ pub struct ConfigMetrics {
     reloads: IntCounterVec,
     generation: IntGauge,
     last_reload: IntGauge,
+    phases: GaugeVec,
     not_after: IntGaugeVec,
 }
 
@@ -23,6 +24,7 @@ impl ConfigMetrics {
             reloads: counters(registry, CONFIG_RELOADS),
             generation: gauge(registry, CONFIG_GENERATION),
             last_reload: gauge(registry, CONFIG_LAST_RELOAD),
+            phases: fractions(registry, CONFIG_PHASE),
             not_after: gauges(registry, CERTIFICATE_NOT_AFTER),
         }
     }
@@ -39,6 +41,13 @@ impl ConfigMetrics {
                 let labels = [&*listener.id.0, certificate.source()];
                 self.not_after.with_label_values(&labels).set(certificate.not_after());
             }
+        }
+    }
+
+    /// What the steps of a reload took, by their names.
+    pub fn took(&self, phases: &[(&'static str, Duration)]) {
+        for (name, time) in phases {
+            self.phases.with_label_values(&[name]).set(time.as_secs_f64());
         }
     }
 

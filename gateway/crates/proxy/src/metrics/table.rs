@@ -26,6 +26,8 @@ table! {
         "Number of the configuration in force; rises with every published one."
     CONFIG_LAST_RELOAD Gauge "gateway_config_last_reload_timestamp_seconds" []
         "When a configuration was last put in force, in seconds since 1970."
+    CONFIG_PHASE Gauge "gateway_config_phase_seconds" ["phase"]
+        "What each step of the last reload took: read, parse, translate, build, publish, tell."
     CONFIG_RELOADS Counter "gateway_config_reloads_total" ["result"]
         "Reloads by result: published, unchanged, failed."
     CONNECTION_PANICS Counter "gateway_connection_panics_total" []

@@ -16,7 +16,7 @@ pub(crate) fn binds(
     gateways: &[GatewayState<'_>],
     governing: &mut Governing<'_, '_>,
     routes: &[RouteState<'_>],
-    rules: &[RouteRules],
+    rules: &[Arc<RouteRules>],
     upstreams: &mut Upstreams<'_, '_>,
     report: &mut Report,
 ) -> Vec<Bind> {

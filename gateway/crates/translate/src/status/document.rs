@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use manifest::{
     Object, ObjectId, SpecState,
     kind::{ClientTrafficPolicy, ConnectionPolicy, Kind},
@@ -12,6 +14,7 @@ use crate::{
         ApplianceState, BackendState, BackendTlsPolicyState, ClientPolicies, ConnectionPolicies, RouteRules,
     },
     report::ended,
+    translator::Memory,
 };
 
 mod backend_policy;
@@ -41,8 +44,8 @@ pub struct ObjectStatus {
     pub status: Value,
 }
 
-/// Sorted by object.
-pub type Statuses = Vec<ObjectStatus>;
+/// Sorted by object. Shared with who remembers them.
+pub type Statuses = Vec<Arc<ObjectStatus>>;
 
 /// Everything that the rooms before have found.
 #[derive(Debug)]
@@ -57,26 +60,21 @@ pub(crate) struct Findings<'f, 'a> {
     pub(crate) backend_policies: &'f BackendPolicies<'a>,
     pub(crate) backend_tls: &'f [BackendTlsPolicyState],
     pub(crate) routes: &'f [RouteState<'a>],
-    pub(crate) rules: &'f [RouteRules],
+    pub(crate) rules: &'f [Arc<RouteRules>],
     pub(crate) backends: &'f [BackendState<'a>],
     pub(crate) appliances: &'f [ApplianceState<'a>],
+    /// Statuses of routes that stand as they stood.
+    pub(crate) memory: &'f Memory,
 }
 
-/// The status of every object that is ours.
-pub(crate) fn documents(findings: &Findings<'_, '_>) -> Statuses {
-    let mut statuses: Statuses = Vec::new();
+/// The status of every object that is ours, and again those of the routes, in their order.
+pub(crate) fn documents(findings: &Findings<'_, '_>) -> (Statuses, Vec<Option<Arc<ObjectStatus>>>) {
+    let mut statuses: Vec<ObjectStatus> = Vec::new();
     statuses.extend(findings.classes.iter().map(|class| small::class(class)));
     statuses.extend(findings.appliances.iter().map(small::appliance));
     statuses.extend(findings.backends.iter().map(small::backend));
     statuses.extend((0..findings.gateways.len()).map(|place| gateway::document(findings, place)));
     statuses.extend(findings.sets.iter().map(|set| listener_set::document(findings, set)));
-    statuses.extend(
-        findings
-            .routes
-            .iter()
-            .zip(findings.rules)
-            .filter_map(|(route, rules)| route::document(findings, route, rules)),
-    );
     let policies = findings.policies.policies.iter().zip(&findings.clients.0);
     statuses
         .extend(policies.filter_map(|(policy, client)| policy::document(findings, policy, &client.remarks)));
@@ -84,8 +82,15 @@ pub(crate) fn documents(findings: &Findings<'_, '_>) -> Statuses {
     statuses.extend(policies.filter_map(|(policy, own)| policy::document(findings, policy, &own.remarks)));
     let policies = findings.backend_policies.policies.iter().zip(findings.backend_tls);
     statuses.extend(policies.filter_map(|(policy, own)| backend_policy::document(findings, policy, own)));
-    statuses.sort_by(|a, b| a.id.cmp(&b.id));
-    statuses
+    let of_route = |(route, rules): (&RouteState<'_>, &Arc<RouteRules>)| {
+        let known = findings.memory.status(route, rules);
+        known.or_else(|| route::document(findings, route, rules).map(Arc::new))
+    };
+    let routes: Vec<_> = findings.routes.iter().zip(findings.rules).map(of_route).collect();
+    let mut all: Statuses = statuses.into_iter().map(Arc::new).collect();
+    all.extend(routes.iter().flatten().cloned());
+    all.sort_by(|a, b| a.id.cmp(&b.id));
+    (all, routes)
 }
 
 fn of<T: Kind>(object: &Object<T>, status: Value) -> ObjectStatus {

@@ -1,6 +1,8 @@
-use manifest::ManifestSet;
+use std::{fs, sync::Arc};
+
+use manifest::{Loader, ManifestSet};
 use proptest::{prelude::*, sample::Index};
-use translate::translate;
+use translate::{Translator, translate};
 
 use crate::{render::rendered, support};
 
@@ -95,4 +97,33 @@ proptest! {
             (translate(&spread, &support::facts()), translate(&whole, &support::facts()));
         prop_assert_eq!(spread.gateway, whole.gateway);
     }
+}
+
+/// One translator and one directory for a case whole, without each of its documents in turn, and whole again.
+#[test]
+fn what_is_remembered_changes_nothing() {
+    let mut remembered = 0;
+    for case in support::golden_inputs() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).expect("written");
+        write("secrets.yaml", support::secrets());
+        let documents: Vec<&str> = case.split("\n---\n").collect();
+        let mut loader = Loader::new(directory.path(), None);
+        let mut translator = Translator::default();
+        let turns = (0..documents.len()).flat_map(|missing| [documents.len(), missing]);
+        for missing in turns.chain([documents.len(), documents.len()]) {
+            for (place, text) in documents.iter().enumerate() {
+                write(&format!("{place}.yaml"), if place == missing { "" } else { text });
+            }
+            let set = loader.load_at(support::NOW);
+            let fresh = translate(&set, &support::facts());
+            let again = translator.translate(&set, &support::facts());
+            assert_eq!(rendered(&again), rendered(&fresh), "without {missing}:\n{case}");
+            let next = translator.translate(&set, &support::facts());
+            assert_eq!(rendered(&next), rendered(&fresh), "the same once more:\n{case}");
+            let same = next.statuses.iter().zip(&again.statuses).filter(|(a, b)| Arc::ptr_eq(a, b));
+            remembered += same.count();
+        }
+    }
+    assert!(remembered > 100, "something is remembered: {remembered}");
 }

@@ -38,7 +38,7 @@ fn collect(root: &Value, schema: &Value, path: &str, fields: &mut BTreeSet<Strin
 }
 
 /// The fields that Warning conditions of a kind name, over all golden cases.
-fn warned<T: Kind>(statuses: &[ObjectStatus]) -> BTreeSet<String> {
+fn warned<T: Kind>(statuses: &[std::sync::Arc<ObjectStatus>]) -> BTreeSet<String> {
     let of_kind = statuses.iter().filter(|status| &*status.id.kind == T::KIND);
     of_kind.flat_map(|status| warnings(&status.status)).flat_map(|message| fields_of(&message)).collect()
 }
@@ -67,7 +67,7 @@ fn without_places(path: &str) -> String {
     parts.fold(first, |path, part| path + "[" + part.trim_start_matches(|c: char| c.is_ascii_digit()))
 }
 
-fn assert_warned<T: Kind>(statuses: &[ObjectStatus]) {
+fn assert_warned<T: Kind>(statuses: &[std::sync::Arc<ObjectStatus>]) {
     let unserved = unserved_fields::<T>();
     assert!(!unserved.is_empty(), "{} has fields that are not served", T::KIND);
     let warned = warned::<T>(statuses);
@@ -78,7 +78,7 @@ fn assert_warned<T: Kind>(statuses: &[ObjectStatus]) {
 #[test]
 fn every_known_field_that_is_not_served_is_a_warning_with_its_path() {
     let cases = support::golden_inputs();
-    let statuses: Vec<ObjectStatus> = cases
+    let statuses: translate::Statuses = cases
         .iter()
         .flat_map(|case| {
             translate(&support::loaded([("case.yaml", case.as_str())]), &support::facts()).statuses

@@ -19,7 +19,7 @@ pub(super) fn entry(
     let (group, kind) = ROUTE_KIND;
     let kinds = if state.takes_routes { vec![json!({"group": group, "kind": kind})] } else { Vec::new() };
     // Those whose Accepted is True here.
-    let is_attached = |(route, rules): &(&RouteState<'_>, &RouteRules)| {
+    let is_attached = |(route, rules): &(&RouteState<'_>, &std::sync::Arc<RouteRules>)| {
         let mut listeners = route.parents.iter().flat_map(|parent| &parent.listeners);
         !rules.all_unsupported && listeners.any(|(listener, _)| *listener == place)
     };

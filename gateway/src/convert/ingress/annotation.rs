@@ -1,0 +1,168 @@
+use super::super::counterpart::{Counterpart, closes, converted, lost, needless};
+
+/// What ingress-nginx puts before its annotations.
+pub(in super::super) const NGINX: &str = "nginx.ingress.kubernetes.io/";
+
+/// What NGINX's own controller puts before its annotations.
+pub(in super::super) const NGINX_ORG: &str = "nginx.org/";
+
+const AUTH: &str = "HTTPRoute has no authentication that is served here";
+const BUFFERS: &str = "buffers are not configured per route";
+const RATE: &str = "HTTPRoute has no rate limit; ConnectionPolicy limits connections of a listener";
+const SNIPPET: &str = "nginx's own configuration has no counterpart, and may decide who is let in";
+const TLS: &str = "TLS to backends is BackendTLSPolicy's: write one for the Service";
+const SESSION: &str = "session persistence is experimental in Gateway API and not served";
+
+/// Annotations of ingress-nginx.
+pub(in super::super) const OF_NGINX: &[Counterpart] = &[
+    converted("app-root", "a rule for exactly `/` that redirects with 302"),
+    converted(
+        "backend-protocol",
+        "`HTTP`; `GRPC` and `h2c` where the Service's port says `appProtocol: kubernetes.io/h2c`; others are left out",
+    ),
+    converted("canary", "with the annotations below: further rules and weights beside the main Ingress"),
+    converted("canary-by-cookie", "rules that match the Cookie header"),
+    converted("canary-by-header", "rules that match the header"),
+    converted("canary-by-header-pattern", "a rule that matches the header by an expression"),
+    converted("canary-by-header-value", "a rule that matches the header exactly"),
+    converted("canary-weight", "weights of the backends"),
+    converted("canary-weight-total", "the sum of these weights"),
+    converted("cors-allow-credentials", "`allowCredentials` of the CORS filter; true where absent"),
+    converted("cors-allow-headers", "`allowHeaders`"),
+    converted("cors-allow-methods", "`allowMethods`"),
+    converted("cors-allow-origin", "`allowOrigins`"),
+    converted("cors-expose-headers", "`exposeHeaders`"),
+    converted("cors-max-age", "`maxAge`"),
+    converted("enable-cors", "the CORS filter"),
+    converted("force-ssl-redirect", "a route on port 80 that redirects with 308"),
+    converted("from-to-www-redirect", "a route for the other name that redirects with 308"),
+    converted("permanent-redirect", "a redirect with 301 in the place of the backend"),
+    converted("permanent-redirect-code", "its status: 301, 302, 303, 307 or 308"),
+    converted("proxy-read-timeout", "`timeouts.request`"),
+    converted(
+        "rewrite-target",
+        "URLRewrite: the whole path, or what stands in a prefix's place; paths become expressions as below",
+    ),
+    converted("server-alias", "further hostnames"),
+    converted(
+        "ssl-redirect",
+        "a route on port 80 that redirects with 308 where the host has TLS; true where absent",
+    ),
+    converted("temporal-redirect", "a redirect with 302 in the place of the backend"),
+    converted("temporal-redirect-code", "its status: 301, 302, 303, 307 or 308"),
+    converted("upstream-vhost", "`hostname` of URLRewrite"),
+    converted(
+        "use-regex",
+        "every path of the host, in whatever Ingress, is an expression from the start of the path and without case, as in nginx: `(?i)PATH.*`",
+    ),
+    converted("x-forwarded-prefix", "a request header X-Forwarded-Prefix"),
+    needless("connection-proxy-header", "connections to backends are kept open"),
+    needless("enable-access-log", "each request has a line"),
+    needless("enable-rewrite-log", "`gateway explain` shows what happens"),
+    needless("http2-push-preload", "browsers have given up HTTP/2 push"),
+    needless("preserve-trailing-slash", "slashes stay where they are"),
+    needless("proxy-buffering", "bodies are passed on as they come"),
+    needless("proxy-http-version", "backends speak HTTP/1.1, or h2c by `appProtocol`"),
+    needless("proxy-request-buffering", "bodies are passed on as they come"),
+    needless("proxy-send-timeout", "`timeouts.request` covers it"),
+    needless("service-upstream", "backends are what the Service has"),
+    closes(
+        "allowlist-source-range",
+        "HTTPRoute does not match addresses; `clientCIDRs.allow` of a ConnectionPolicy does, for a whole listener",
+    ),
+    closes("auth-*", AUTH),
+    closes("auth-tls-*", "client certificates are asked for by a listener, not by a route"),
+    closes("configuration-snippet", SNIPPET),
+    closes(
+        "denylist-source-range",
+        "HTTPRoute does not match addresses; `clientCIDRs.deny` of a ConnectionPolicy does, for a whole listener",
+    ),
+    closes("enable-global-auth", AUTH),
+    closes("enable-modsecurity", "there is no application firewall here"),
+    closes("enable-owasp-core-rules", "there is no application firewall here"),
+    closes("modsecurity-*", "there is no application firewall here"),
+    closes("satisfy", AUTH),
+    closes("server-snippet", SNIPPET),
+    closes("ssl-passthrough", "bytes that are not decrypted are TLSRoute's, not HTTPRoute's"),
+    closes(
+        "whitelist-source-range",
+        "HTTPRoute does not match addresses; `clientCIDRs.allow` of a ConnectionPolicy does, for a whole listener",
+    ),
+    lost("affinity*", SESSION),
+    lost("client-body-buffer-size", BUFFERS),
+    lost(
+        "custom-headers",
+        "the headers are in a ConfigMap of the controller's; write a ResponseHeaderModifier",
+    ),
+    lost("custom-http-errors", "error pages are the backend's"),
+    lost("default-backend", "a backend for errors has no counterpart"),
+    lost("disable-proxy-intercept-errors", "error pages are the backend's"),
+    lost("enable-opentelemetry", "there are no traces here"),
+    lost("limit-*", RATE),
+    lost("load-balance", "how endpoints are chosen is not said by HTTPRoute"),
+    lost("mirror-*", "the target is a URL; write a RequestMirror filter with the Service"),
+    lost("opentelemetry-*", "there are no traces here"),
+    lost("proxy-body-size", "the size of bodies is not limited"),
+    lost("proxy-buffer*", BUFFERS),
+    lost("proxy-busy-buffers-size", BUFFERS),
+    lost("proxy-connect-timeout", "how long connecting may take is not said by HTTPRoute"),
+    lost("proxy-cookie-*", "cookies of backends are not edited"),
+    lost("proxy-max-temp-file-size", BUFFERS),
+    lost("proxy-next-upstream*", "requests are repeated only where that is safe"),
+    lost("proxy-redirect-*", "redirects of backends are not edited"),
+    lost("proxy-ssl-*", TLS),
+    lost("relative-redirects", "redirects are absolute"),
+    lost("session-cookie-*", SESSION),
+    lost("ssl-ciphers", "ciphers are ClientTrafficPolicy's: `spec.tls.ciphers`"),
+    lost("ssl-prefer-server-ciphers", "the server's order counts"),
+    lost("stream-snippet", "it is about TCP, not HTTP"),
+    lost("upstream-hash-*", "how endpoints are chosen is not said by HTTPRoute"),
+];
+
+/// Annotations of NGINX's own controller.
+pub(in super::super) const OF_NGINX_ORG: &[Counterpart] = &[
+    converted("hsts", "a response header Strict-Transport-Security"),
+    converted("hsts-include-subdomains", "its `includeSubDomains`"),
+    converted("hsts-max-age", "its `max-age`; 2592000 where absent"),
+    converted(
+        "path-regex",
+        "`case_sensitive`: `PATH.*`; `case_insensitive`: `(?i)PATH.*`; `exact`: Exact. Tried in the order of the paths, as in nginx",
+    ),
+    converted("proxy-read-timeout", "`timeouts.request`"),
+    converted("redirect-to-https", "a route on port 80 that redirects with 301"),
+    converted("rewrites", "URLRewrite with what stands in the prefix's place, for paths of that Service"),
+    needless(
+        "grpc-services",
+        "backends speak h2c where the Service's port says `appProtocol: kubernetes.io/h2c`",
+    ),
+    needless("http-redirect-code", "redirects to HTTPS are permanent"),
+    needless("mergeable-ingress-type", "routes of several objects for one host are merged anyway"),
+    needless("proxy-buffering", "bodies are passed on as they come"),
+    needless("proxy-send-timeout", "`timeouts.request` covers it"),
+    needless("server-tokens", "no Server header is added"),
+    needless("websocket-services", "every route carries WebSocket"),
+    closes("basic-auth-*", AUTH),
+    closes("location-snippets", SNIPPET),
+    closes("policies", "policies of that controller are not read"),
+    closes("server-snippets", SNIPPET),
+    lost("client-body-buffer-size", BUFFERS),
+    lost("client-max-body-size", "the size of bodies is not limited"),
+    lost("fail-timeout", "backends are not taken out"),
+    lost("hsts-behind-proxy", "the scheme of the connection counts"),
+    lost("keepalive", "how many connections to backends are kept is not configured"),
+    lost("lb-method", "how endpoints are chosen is not said by HTTPRoute"),
+    lost("limit-req-*", RATE),
+    lost("listen-ports*", "ports are the Gateway's: add listeners"),
+    lost("max-conns", "connections to a backend are not limited"),
+    lost("max-fails", "backends are not taken out"),
+    lost("proxy-buffer*", BUFFERS),
+    lost("proxy-busy-buffers-size", BUFFERS),
+    lost("proxy-connect-timeout", "how long connecting may take is not said by HTTPRoute"),
+    lost("proxy-hide-headers", "write a ResponseHeaderModifier that removes them"),
+    lost("proxy-max-temp-file-size", BUFFERS),
+    lost("proxy-pass-headers", "response headers are passed on"),
+    lost("proxy-set-headers", "write a RequestHeaderModifier that sets them"),
+    lost("ssl-services", TLS),
+    lost("upstream-zone-size", BUFFERS),
+    lost("use-cluster-ip", "backends are what the Service has"),
+];
