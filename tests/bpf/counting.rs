@@ -7,9 +7,9 @@ use std::{
 };
 
 use bpf::{Hook, Kernel};
-use e2e::{netns::GATEWAY, wait};
+use e2e::{dial::reset_on_close, netns::GATEWAY, wait};
 
-use crate::site::{BOTH, PATIENCE, Site, connect, limits, reset_on_close, shared};
+use crate::site::{BOTH, PATIENCE, Site, connect, limits, shared};
 
 fn start(site: &Site) -> Kernel {
     let mut kernel = site.start(&[Hook::Xdp]).expect("the kernel half works here");

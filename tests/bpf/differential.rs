@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use e2e::frame::{ACK, Addresses, CLIENT, CLIENT6, Frame, PORT, SERVER, SERVER6, SYN};
 use ebpf_common::{
     Handshakes, Limit, ListenerKey, Listeners, NetworkKey, Networks, Opening, Policy, Rate, Reset, SourceKey,
     Sources, Verdict, judge,
@@ -13,10 +14,7 @@ use proptest::{
     test_runner::{Config, TestCaseError, TestRunner},
 };
 
-use crate::{
-    frame::{ACK, Addresses, CLIENT, CLIENT6, Frame, PORT, SERVER, SERVER6, SYN},
-    programs::{HOOKS, Hook, NETNS, Programs},
-};
+use crate::programs::{HOOKS, Hook, NETNS, Programs};
 
 /// What the programs find in maps.
 #[derive(Default)]

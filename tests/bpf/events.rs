@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use bpf::{Hook as TierHook, QuotaId};
-use e2e::{netns::GATEWAY, wait};
+use e2e::{
+    frame::{CLIENT, CLIENT6, Frame, PORT, SERVER, SERVER6},
+    netns::GATEWAY,
+    wait,
+};
 use ebpf_common::{DropReason, ListenerKey, Tier};
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
@@ -11,7 +15,6 @@ use nix::{
 };
 
 use crate::{
-    frame::{CLIENT, CLIENT6, Frame, PORT, SERVER, SERVER6},
     programs::{HOOKS, Hook, NETNS, Programs, mapped},
     site::{PATIENCE, Site, at, limits},
 };

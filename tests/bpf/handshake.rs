@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use bpf::Hook;
-use e2e::netns::{GATEWAY, GATEWAY6};
+use e2e::{
+    frame::{ACK, Addresses, Frame, PORT, SYN, segment_checksum},
+    netns::{GATEWAY, GATEWAY6},
+};
 
 use crate::{
-    frame::{ACK, Addresses, Frame, PORT, SYN, segment_checksum},
     site::{INTERFACE, Site, limits},
     tap::Tap,
 };

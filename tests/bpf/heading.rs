@@ -9,6 +9,7 @@ use std::{
 
 use bpf::{Header, Hook, Kernel, Limit, Limits, Networks, Policy, Proxied, QuotaId, Sources};
 use e2e::{
+    dial,
     netns::{GATEWAY, GATEWAY6},
     wait,
 };
@@ -203,7 +204,7 @@ fn the_same_ends_begin_afresh() {
         pair.client.write_all(b"PROXY TCP4 203.0.113.7 198.51.100.9 12345 443\r\n").expect("sent");
         assert!(matches!(listening.noted(&mut pair), Some(Header::Named { .. })), "{hook:?}");
         let client = pair.client.local_addr().expect("one");
-        crate::site::reset_on_close(&pair.client);
+        dial::reset_on_close(&pair.client);
         drop(pair);
         let again = listening.site.wire.client.run(|| {
             wait::until("the port is free", || {

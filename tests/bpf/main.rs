@@ -6,7 +6,6 @@ mod degraded;
 mod differential;
 mod events;
 mod foreign;
-mod frame;
 mod handshake;
 mod heading;
 mod migration;

@@ -7,7 +7,7 @@ use aya::{
     maps::{HashMap, MapData},
 };
 use bpf::{Hook, Kernel, QuotaId};
-use e2e::netns::GATEWAY;
+use e2e::{netns::GATEWAY, pinned};
 use ebpf_common::names;
 
 use crate::site::{PATIENCE, PORT, Site, at, limits};
@@ -46,8 +46,7 @@ fn map<K: Pod, V: Pod>(site: &Site, name: &str, key: K, value: V) -> HashMap<Map
     let pin = site.pins().join("v2").join(name);
     fs::remove_file(&pin).expect("the one of our own is there");
     map.pin(&pin).expect("a BPF file system");
-    let map = MapData::from_pin(&pin).and_then(aya::maps::Map::from_map_data).expect("it is pinned");
-    map.try_into().expect("rows of that size")
+    pinned::rows(&pin)
 }
 
 /// Maps as version 2 had them, made by hand: rows of 16 bytes.
@@ -71,13 +70,26 @@ fn rows_of_version_2_are_read() {
     key[3] = u64::from_ne_bytes(port);
     let limits2 = map::<Listener2, Limit2>(&site, names::LIMITS, key, [quota, 3]);
     let mut counts2 = map::<Quota2, Count2>(&site, names::COUNTS, [netns, quota], [2, 4711]);
+    let elsewhere = [netns ^ 1, quota];
+    counts2.insert(elsewhere, [5, 4711], 0).expect("there is room");
 
     let mut kernel = site.start(&[Hook::Tc]).expect("the kernel half works here");
     let _server = site.listen(GATEWAY);
-    assert_eq!(kernel.counters().open_of(QuotaId::of(GATEWAY)), Some(2));
+    assert_eq!(kernel.counters().open_of(QuotaId::of(GATEWAY)), Some(2), "not those of another namespace");
     assert_eq!(limits2.keys().count(), 0, "its program finds no listener any more");
     let _held = connect(&site).expect("there is room for a third");
     assert_eq!(connect(&site).expect_err("the limit is reached"), ErrorKind::ConnectionRefused);
+    // As the gateway does once it serves: from then on the limit follows what is carried.
+    kernel.loosen(&limits(&[GATEWAY], Some(3))).expect("rows are written");
+    assert_eq!(connect(&site).expect_err("it is reached still"), ErrorKind::ConnectionRefused);
+    counts2.insert([netns, quota], [1, 4711], 0).expect("a map of our own");
+    kernel.carry().expect("maps of our own");
+    let _one_more = connect(&site).expect("one of before has ended");
+    assert_eq!(connect(&site).expect_err("the limit is reached"), ErrorKind::ConnectionRefused);
+    counts2.insert([netns, quota], [0, 4711], 0).expect("a map of our own");
+    kernel.carry().expect("maps of our own");
+    assert!(kernel.carries(), "the other namespace's connections are open still");
+    counts2.insert(elsewhere, [0, 4711], 0).expect("a map of our own");
     counts2.insert([netns, quota], [(-1i64).cast_unsigned(), 4711], 0).expect("a map of our own");
     kernel.carry().expect("maps of our own");
     assert!(!kernel.carries(), "less than none is none");
@@ -99,9 +111,7 @@ fn quota_number(site: &Site, netns: u64) -> u64 {
 
 /// The only value of `SLOTS`.
 fn row_of_slots(site: &Site, version: &str) -> Quota2 {
-    let pin = site.pins().join(version).join(names::SLOTS);
-    let map = MapData::from_pin(pin).and_then(aya::maps::Map::from_map_data).expect("it is pinned");
-    let slots: HashMap<MapData, u32, Quota2> = map.try_into().expect("rows of two words");
+    let slots = pinned::rows::<u32, Quota2>(&site.pins().join(version).join(names::SLOTS));
     slots.iter().next().expect("a row").expect("it can be read").1
 }
 

@@ -1,11 +1,9 @@
 //! What a policy refuses, program by program: reasons in their order, by source, network and rate.
 
+use e2e::frame::{CLIENT, CLIENT6, Frame, PORT, SERVER, SERVER6};
 use ebpf_common::{DropReason, Limit, ListenerKey, NetworkKey, Networks, Policy, Rate, SourceKey, names};
 
-use crate::{
-    frame::{CLIENT, CLIENT6, Frame, PORT, SERVER, SERVER6},
-    programs::{HOOKS, Hook, NETNS, Programs, mapped},
-};
+use crate::programs::{HOOKS, Hook, NETNS, Programs, mapped};
 
 const OWNER: u64 = 77;
 const SET: u64 = 5;

@@ -1,11 +1,9 @@
 //! The bytes of the answer, read and summed here once more.
 
+use e2e::frame::{Addresses, Frame, PORT, SERVER, STATIONS, checksum, segment_checksum};
 use ebpf_common::{DropReason, ListenerKey};
 
-use crate::{
-    frame::{Addresses, Frame, PORT, STATIONS, checksum, segment_checksum},
-    programs::{HOOKS, Hook, NETNS, Programs},
-};
+use crate::programs::{HOOKS, Hook, NETNS, Programs};
 
 fn answer(programs: &mut Programs, hook: Hook, frame: &Frame) -> Vec<u8> {
     let receiver = match frame.addresses {
@@ -92,7 +90,7 @@ fn more_resets_than_their_pace_are_not_sent_and_the_segment_is_dropped() {
     const HOUR: u64 = 3_600_000_000_000;
     for hook in HOOKS {
         let Some(mut programs) = Programs::load_paced(HOUR) else { return };
-        let receiver = std::net::Ipv4Addr::from(crate::frame::SERVER).to_ipv6_mapped().octets();
+        let receiver = std::net::Ipv4Addr::from(SERVER).to_ipv6_mapped().octets();
         programs.listen(ListenerKey::new(NETNS, receiver, PORT), 1, Some(0), 0);
         let frame = Frame::v4().bytes();
         let actions: Vec<i32> = (0..10).map(|_| programs.run(hook, &frame).action).collect();

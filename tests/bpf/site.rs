@@ -16,7 +16,7 @@ use bpf::{Hook, Interfaces, Kernel, Limit, Limits, Options, Policy, QuotaId};
 use e2e::{
     dial,
     netns::{GATEWAY, GATEWAY6, Wire},
-    wait,
+    pinned, wait,
 };
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
@@ -66,7 +66,7 @@ impl Site {
 
     /// The directory of this version's pins.
     pub fn directory(&self) -> PathBuf {
-        self.pins().join(format!("v{}", ebpf_common::ABI_VERSION))
+        pinned::directory(self.pins())
     }
 
     /// Names of all pins.
@@ -229,14 +229,8 @@ impl Drop for Server {
 fn serve(mut stream: TcpStream) {
     let mut byte = [0];
     if matches!(stream.read(&mut byte), Ok(1)) && byte == *b"r" {
-        reset_on_close(&stream);
+        dial::reset_on_close(&stream);
         return;
     }
     let _ = io::copy(&mut stream, &mut io::sink());
-}
-
-/// From now on closing sends a reset.
-pub fn reset_on_close(stream: &TcpStream) {
-    let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
-    let _ = setsockopt(stream, sockopt::Linger, &linger);
 }

@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use e2e::frame::{ACK, Addresses, Frame, PORT, SERVER, SERVER6, SYN};
 use ebpf_common::{DropReason, ListenerKey, Unread};
 
-use crate::{
-    frame::{ACK, Addresses, Frame, PORT, SERVER, SERVER6, SYN},
-    programs::{HOOKS, Hook, NETNS, Programs, mapped},
-};
+use crate::programs::{HOOKS, Hook, NETNS, Programs, mapped};
 
 fn key(address: [u8; 16]) -> ListenerKey {
     ListenerKey::new(NETNS, address, PORT)

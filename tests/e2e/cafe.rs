@@ -72,6 +72,23 @@ spec:
     )
 }
 
+/// A ConnectionPolicy on the whole Gateway.
+pub fn connection_policy(spec: &str) -> String {
+    format!(
+        "apiVersion: gateway.internal/v1alpha1
+kind: ConnectionPolicy
+metadata: {{name: who, namespace: default}}
+spec:
+  targetRefs: [{{group: gateway.networking.k8s.io, kind: Gateway, name: eg}}]
+{spec}"
+    )
+}
+
+/// A ClientTrafficPolicy with so many connections at most, on the whole Gateway.
+pub fn limited(most: usize) -> String {
+    policy(&format!("  connection: {{connectionLimit: {{value: {most}}}}}\n"))
+}
+
 /// A wire with an echo backend and a gateway on [`manifests`].
 #[derive(Debug)]
 pub struct Cafe {
@@ -116,6 +133,15 @@ impl Cafe {
     /// As [`Self::connect`], over IPv6.
     pub fn connect6(&self) -> std::io::Result<Connection> {
         self.wire.client.run(|| Connection::open((GATEWAY6, PORT)))
+    }
+
+    /// What enforces limits on an interface: `xdp`, `tc` or `accept`; `None`: it is not followed.
+    pub fn tier(&self, interface: &str) -> Option<&'static str> {
+        let interface = format!("interface=\"{interface}\"");
+        let is = |tier: &&str| {
+            self.metric("gateway_kernel_tier", &[&interface, &format!("tier=\"{tier}\"")]) == 1.0
+        };
+        ["xdp", "tc", "accept"].into_iter().find(is)
     }
 
     /// A counter's sum over all series whose line starts with `name{` and contains each of `labels`.

@@ -12,18 +12,18 @@ use std::{
 
 use aya::{
     EbpfLoader, Pod,
-    maps::{HashMap, Map, MapData},
+    maps::{HashMap, MapData},
     programs::{Xdp, XdpMode, links::FdLink},
 };
 use e2e::{
     gateway::Gateway,
     http::Connection,
     netns::{GATEWAY, GATEWAY6},
-    unit, wait,
+    pinned, unit, wait,
 };
 use ebpf_common::names;
 
-use crate::cafe::{Cafe, PORT, appliance, manifests, policy};
+use crate::cafe::{Cafe, PORT, appliance, limited, manifests};
 
 const LIMIT: usize = 3;
 
@@ -49,7 +49,7 @@ impl Lesser {
     fn start(without: Without<'_>) -> Option<Self> {
         let Without { unit, mut hidden, pins, kernel } = without;
         let kernel = if kernel.is_empty() { "{interfaces: [gw0]}" } else { kernel };
-        let limit = policy(&format!("  connection: {{connectionLimit: {{value: {LIMIT}}}}}\n"));
+        let limit = limited(LIMIT);
         let files = [("appliance.yaml", appliance(kernel)), ("limit.yaml", limit)];
         let cafe = Cafe::open_by(&files, &[], |place| {
             let file = place.beside("unit");
@@ -249,7 +249,7 @@ fn pins_of_another_layout_are_taken_over_and_said() {
     drop(held);
     wait::until("nothing is open", || (count() == 0).then_some(()));
     let current = format!("v{}", ebpf_common::ABI_VERSION);
-    let slots = map::<u32, [u64; 2]>(&pins.join(&current).join(names::SLOTS));
+    let slots = pinned::rows::<u32, [u64; 2]>(&pins.join(&current).join(names::SLOTS));
     let (_, quota) = slots.iter().next().expect("a row").expect("it can be read");
     fs::rename(pins.join(current), pins.join("v2")).expect("a BPF file system of our own");
     // Maps as version 2 had them. As if connections of before were open still: nobody's close takes them off.
@@ -271,25 +271,20 @@ fn pins_of_another_layout_are_taken_over_and_said() {
     lesser.limit_is_exact();
 }
 
-fn map<K: Pod, V: Pod>(pin: &Path) -> HashMap<MapData, K, V> {
-    let map = MapData::from_pin(pin).and_then(Map::from_map_data).expect("it is pinned");
-    map.try_into().expect("rows of that size")
-}
-
 /// An empty map in the place of a pinned one.
 fn replaced<K: Pod, V: Pod>(pin: &Path) -> HashMap<MapData, K, V> {
     let made = HashMap::<MapData, K, V>::create(16, 0).expect("root makes maps");
     fs::remove_file(pin).expect("the one of before is there");
     made.pin(pin).expect("a BPF file system");
-    map(pin)
+    pinned::rows(pin)
 }
 
 /// Rows of other namespaces take all the room that there is.
 #[test]
 fn where_a_map_is_full_limits_are_enforced_at_accept() {
     let Some(lesser) = Lesser::start(Without::default()) else { return };
-    let pin = lesser.cafe.place.runtime("bpf").join(format!("v{}", ebpf_common::ABI_VERSION));
-    let mut limits = map::<[u64; 3], [u64; 20]>(&pin.join(names::LIMITS));
+    let pin = pinned::directory(&lesser.cafe.place.runtime("bpf"));
+    let mut limits = pinned::rows::<[u64; 3], [u64; 20]>(&pin.join(names::LIMITS));
     let is_room = |row: &u64| limits.insert([u64::MAX, 0, *row], [0; 20], 0).is_ok();
     let taken = (0..1 << 20).take_while(is_room).count();
     assert!(taken > 60_000, "{taken}");

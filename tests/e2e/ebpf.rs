@@ -6,13 +6,12 @@ use std::{
     process::{Command, Output},
 };
 
-use e2e::{gateway::binary, http::Connection, unit, wait};
+use e2e::{gateway::binary, http::Connection, pinned::SourceCounts, unit, wait};
 
-use crate::cafe::{Cafe, appliance, policy};
+use crate::cafe::{Cafe, PORT, appliance, connection_policy, limited};
 
 fn open() -> Option<Cafe> {
-    let limit = policy("  connection: {connectionLimit: {value: 1}}\n");
-    let files = [("appliance.yaml", appliance("{interfaces: [gw0]}")), ("limit.yaml", limit)];
+    let files = [("appliance.yaml", appliance("{interfaces: [gw0]}")), ("limit.yaml", limited(1))];
     Cafe::open(&files, &[])
 }
 
@@ -26,10 +25,6 @@ fn ebpf(cafe: &Cafe, words: &[&str]) -> (bool, String) {
 fn said(output: Output) -> (bool, String) {
     let text = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8_lossy(&text).into_owned())
-}
-
-fn tier(cafe: &Cafe, name: &str) -> bool {
-    cafe.metric("gateway_kernel_tier", &["interface=\"gw0\"", &format!("tier=\"{name}\"")]) == 1.0
 }
 
 fn serve(held: &mut Connection) {
@@ -63,7 +58,7 @@ fn what_is_pinned_is_seen_with_a_gateway_and_without() {
     assert!(fine && text.contains("nothing to change"), "{text}");
     let (fine, text) = ebpf(&cafe, &["detach"]);
     assert!(!fine && text.contains(&format!("process {pid}")) && text.contains("--force"), "{text}");
-    assert!(tier(&cafe, "xdp"), "nothing has happened");
+    assert!(cafe.tier("gw0") == Some("xdp"), "nothing has happened");
     cafe.gateway.kill();
     let (fine, text) = ebpf(&cafe, &["status"]);
     assert!(fine && text.contains("kept by nobody") && text.contains("XDP on gw0"), "{text}");
@@ -73,6 +68,33 @@ fn what_is_pinned_is_seen_with_a_gateway_and_without() {
     assert!(fine && text.contains("nothing is pinned"), "{text}");
     let (fine, text) = ebpf(&cafe, &["reset"]);
     assert!(fine && text.contains("nothing to change"), "{text}");
+}
+
+#[test]
+fn a_count_by_source_that_is_wrong_is_corrected_and_said() {
+    let spec = "  concurrentConnections: {perSource: {limit: 2}, perPrefix: {limit: 3}}\n";
+    let files = [("appliance.yaml", appliance("{interfaces: [gw0]}")), ("who.yaml", connection_policy(spec))];
+    let Some(cafe) = Cafe::open(&files, &[]) else { return };
+    let mut held = cafe.connect().expect("below the limit");
+    serve(&mut held);
+    let mut counts = SourceCounts::of(&cafe.place.runtime("bpf"), PORT);
+    let network = |text: &str, bits: u8| (text.parse().expect("an address"), bits);
+    let (source, prefix) = (network("198.51.100.1", 32), network("198.51.100.0", 24));
+    let right = [(prefix, 1), (source, 1)].into();
+    wait::until("it is counted", || (counts.open() == right).then_some(()));
+    counts.falsify(source, 2);
+    assert!(cafe.connect().is_err(), "refused by the kernel");
+    let (fine, text) = ebpf(&cafe, &["reset"]);
+    assert!(fine && text == "198.51.100.1: 2 -> 1\n", "{text}");
+    counts.falsify(prefix, 3);
+    assert!(cafe.connect().is_err(), "refused by the kernel");
+    let (fine, json) = ebpf(&cafe, &["reset", "--output", "json"]);
+    let changed = serde_json::json!({ "changed": [{ "what": "198.51.100.0/24", "from": 3, "to": 1 }] });
+    assert!(fine, "{json}");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&json).expect("JSON"), changed);
+    assert_eq!(counts.open(), right);
+    serve(&mut cafe.connect().expect("there is room again"));
+    serve(&mut held);
 }
 
 /// The gateway notices, says so, and goes on with what it counts itself.
@@ -85,7 +107,7 @@ fn a_kernel_half_that_is_ended_by_force_leaves_the_limit_to_user_space() {
     let (fine, text) = ebpf(&cafe, &["detach", "--force"]);
     assert!(fine && text.contains("has been told"), "{text}");
     wait::until("it is noticed", || cafe.gateway.log().contains("its pins were removed").then_some(()));
-    wait::until("the tier is gone", || (!tier(&cafe, "xdp")).then_some(()));
+    wait::until("the tier is gone", || (cafe.tier("gw0") != Some("xdp")).then_some(()));
     serve(&mut held);
     let refused = cafe.connect().and_then(|mut second| second.get("cafe.example.com", "/"));
     assert!(refused.is_err(), "one is open");
@@ -111,5 +133,5 @@ fn who_may_not_look_is_told_what_it_takes() {
         let (fine, text) = said(cafe.wire.gateway.run(|| command.output()).expect("it can be started"));
         assert!(!fine && text.contains("it takes root"), "{words:?}: {text}");
     }
-    assert!(tier(&cafe, "xdp"), "nothing has happened");
+    assert!(cafe.tier("gw0") == Some("xdp"), "nothing has happened");
 }

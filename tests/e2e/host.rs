@@ -10,7 +10,7 @@ use e2e::{
     wait,
 };
 
-use crate::cafe::{Cafe, appliance, policy};
+use crate::cafe::{Cafe, appliance, limited};
 
 /// Port of the Gateway on an address of its own.
 const LATE_PORT: u16 = 8090;
@@ -39,18 +39,6 @@ spec:
   - backendRefs: [{{group: gateway.envoyproxy.io, kind: Backend, name: echo}}]
 "
     )
-}
-
-fn limited() -> String {
-    policy("  connection: {connectionLimit: {value: 1}}\n")
-}
-
-/// What enforces limits on an interface; `None`: it is not followed.
-fn tier(cafe: &Cafe, interface: &str) -> Option<&'static str> {
-    let interface = format!("interface=\"{interface}\"");
-    let is =
-        |tier: &&str| cafe.metric("gateway_kernel_tier", &[&interface, &format!("tier=\"{tier}\"")]) == 1.0;
-    ["xdp", "tc", "accept"].into_iter().find(is)
 }
 
 /// True: one more connection is refused by the kernel.
@@ -92,17 +80,17 @@ fn a_listener_is_bound_when_its_address_comes() {
 
 #[test]
 fn the_kernel_half_follows_interfaces_that_come_go_and_change_their_names() {
-    let Some(cafe) = Cafe::open(&[("appliance.yaml", appliance("{}")), ("limit.yaml", limited())], &[])
+    let Some(cafe) = Cafe::open(&[("appliance.yaml", appliance("{}")), ("limit.yaml", limited(1))], &[])
     else {
         return;
     };
     let gateway = &cafe.wire.gateway;
     let becomes = |interface: &str, expected: Option<&str>| {
         wait::until(&format!("{interface}: {expected:?}"), || {
-            (tier(&cafe, interface) == expected).then_some(())
+            (cafe.tier(interface) == expected).then_some(())
         });
     };
-    assert_eq!((tier(&cafe, "gw0"), tier(&cafe, "gw1")), (Some("xdp"), None));
+    assert_eq!((cafe.tier("gw0"), cafe.tier("gw1")), (Some("xdp"), None));
     gateway.ip("link add gw1 type veth peer name gw2");
     gateway.ip(&format!("address add {LATE}/24 dev gw1"));
     gateway.ip("link set gw1 up");
@@ -114,13 +102,13 @@ fn the_kernel_half_follows_interfaces_that_come_go_and_change_their_names() {
     becomes("gw1", None);
     gateway.ip("link delete gw9");
     becomes("gw9", None);
-    assert_eq!(tier(&cafe, "gw0"), Some("xdp"));
+    assert_eq!(cafe.tier("gw0"), Some("xdp"));
 }
 
 #[test]
 fn a_limit_holds_on_an_interface_that_is_made_again() {
     let Some(cafe) =
-        Cafe::open(&[("appliance.yaml", appliance("{interfaces: [gw0]}")), ("limit.yaml", limited())], &[])
+        Cafe::open(&[("appliance.yaml", appliance("{interfaces: [gw0]}")), ("limit.yaml", limited(1))], &[])
     else {
         return;
     };
@@ -128,9 +116,9 @@ fn a_limit_holds_on_an_interface_that_is_made_again() {
     assert!(is_refused(&cafe));
     drop(held);
     cafe.wire.cut();
-    wait::until("it is missed", || (tier(&cafe, "gw0") == Some("accept")).then_some(()));
+    wait::until("it is missed", || (cafe.tier("gw0") == Some("accept")).then_some(()));
     cafe.wire.join();
-    wait::until("it is back", || (tier(&cafe, "gw0") == Some("xdp")).then_some(()));
+    wait::until("it is back", || (cafe.tier("gw0") == Some("xdp")).then_some(()));
     assert!(was_told(&cafe), "{}", cafe.gateway.log());
     let mut held = wait::until("there is room", || cafe.connect().ok());
     assert_eq!(held.get("cafe.example.com", "/").expect("served").status, 200);
@@ -140,11 +128,11 @@ fn a_limit_holds_on_an_interface_that_is_made_again() {
 /// As with a bond: the interface becomes a port of another one, which has the address from then on.
 #[test]
 fn a_limit_holds_when_the_address_moves_to_an_interface_above() {
-    let Some(cafe) = Cafe::open(&[("appliance.yaml", appliance("{}")), ("limit.yaml", limited())], &[])
+    let Some(cafe) = Cafe::open(&[("appliance.yaml", appliance("{}")), ("limit.yaml", limited(1))], &[])
     else {
         return;
     };
-    assert_eq!(tier(&cafe, "gw0"), Some("xdp"));
+    assert_eq!(cafe.tier("gw0"), Some("xdp"));
     let gateway = &cafe.wire.gateway;
     gateway.ip("link add br0 type bridge");
     gateway.ip("link set br0 up");
@@ -153,8 +141,8 @@ fn a_limit_holds_when_the_address_moves_to_an_interface_above() {
     gateway.ip("link set gw0 master br0");
     gateway.ip(&format!("address add {GATEWAY}/24 dev br0"));
     gateway.ip(&format!("address add {GATEWAY6}/64 dev br0 nodad"));
-    wait::until("TC is at work above", || (tier(&cafe, "br0") == Some("tc")).then_some(()));
-    wait::until("the port is let go of", || tier(&cafe, "gw0").is_none().then_some(()));
+    wait::until("TC is at work above", || (cafe.tier("br0") == Some("tc")).then_some(()));
+    wait::until("the port is let go of", || cafe.tier("gw0").is_none().then_some(()));
     let mut held = wait::until("the bridge forwards", || cafe.connect().ok());
     assert_eq!(held.get("cafe.example.com", "/").expect("served").status, 200);
     assert!(is_refused(&cafe), "by the kernel");

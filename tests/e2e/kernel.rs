@@ -11,11 +11,7 @@ use e2e::{
 };
 use nix::sys::signal::Signal;
 
-use crate::cafe::{Cafe, PORT, appliance, manifests, policy};
-
-fn limited() -> String {
-    policy("  connection: {connectionLimit: {value: 1}}\n")
-}
+use crate::cafe::{Cafe, PORT, appliance, limited, manifests};
 
 /// What becomes of a second connection while the only one that is allowed is held.
 fn second(cafe: &Cafe) -> &'static str {
@@ -34,10 +30,6 @@ fn second(cafe: &Cafe) -> &'static str {
     })
 }
 
-fn tier(cafe: &Cafe, name: &str) -> bool {
-    cafe.metric("gateway_kernel_tier", &["interface=\"gw0\"", &format!("tier=\"{name}\"")]) == 1.0
-}
-
 /// Names in the BPF file system, without the kernel's own.
 fn pins(place: &Place) -> Vec<String> {
     let entries = fs::read_dir(place.runtime("bpf")).into_iter().flatten().flatten();
@@ -48,14 +40,14 @@ fn pins(place: &Place) -> Vec<String> {
 #[test]
 fn the_kernel_half_follows_the_appliance_and_ends_with_it() {
     let files =
-        [("appliance.yaml", appliance("{interfaces: [gw0], tiers: [TC]}")), ("limit.yaml", limited())];
+        [("appliance.yaml", appliance("{interfaces: [gw0], tiers: [TC]}")), ("limit.yaml", limited(1))];
     let Some(mut cafe) = Cafe::open(&files, &[]) else { return };
     let mut held = cafe.connect().expect("below the limit");
     assert_eq!(held.get("cafe.example.com", "/").expect("served").status, 200);
-    assert!(tier(&cafe, "tc"));
+    assert_eq!(cafe.tier("gw0"), Some("tc"));
     assert_eq!(second(&cafe), "refused");
     cafe.place.write("appliance.yaml", &appliance("{interfaces: [gw0, none0]}"));
-    wait::until("XDP takes over", || tier(&cafe, "xdp").then_some(()));
+    wait::until("XDP takes over", || (cafe.tier("gw0") == Some("xdp")).then_some(()));
     assert_eq!(second(&cafe), "refused", "the count is what it was");
     let missing = cafe.metric("gateway_kernel_tier", &["interface=\"none0\"", "tier=\"accept\""]);
     assert_eq!(missing, 1.0, "an interface that is not there is said to be without");
@@ -63,7 +55,7 @@ fn the_kernel_half_follows_the_appliance_and_ends_with_it() {
     wait::until("the kernel half ends", || pins(&cafe.place).is_empty().then_some(()));
     assert_eq!(second(&cafe), "closed", "user space has counted all along");
     cafe.place.write("appliance.yaml", &appliance("{interfaces: [gw0]}"));
-    wait::until("XDP is back", || tier(&cafe, "xdp").then_some(()));
+    wait::until("XDP is back", || (cafe.tier("gw0") == Some("xdp")).then_some(()));
     // The held connection is older than the count of the kernel, not than that of user space.
     assert_eq!(second(&cafe), "closed");
     assert_eq!(held.get("cafe.example.com", "/").expect("nothing of it touches a connection").status, 200);
@@ -98,12 +90,12 @@ fn what_is_required_and_does_not_work_is_why_it_does_not_start() {
 /// loopback for a wildcard.
 #[test]
 fn interfaces_are_chosen_by_the_addresses_that_listeners_are_bound_to() {
-    let Some(cafe) = Cafe::open(&[("appliance.yaml", appliance("{}")), ("limit.yaml", limited())], &[])
+    let Some(cafe) = Cafe::open(&[("appliance.yaml", appliance("{}")), ("limit.yaml", limited(1))], &[])
     else {
         return;
     };
     let held = cafe.connect().expect("below the limit");
-    assert!(tier(&cafe, "xdp"));
+    assert_eq!(cafe.tier("gw0"), Some("xdp"));
     assert_eq!(second(&cafe), "refused");
     let tiers = |interface: &str| {
         ["xdp", "tc", "accept"].map(|name| {
@@ -123,6 +115,6 @@ fn interfaces_are_chosen_by_the_addresses_that_listeners_are_bound_to() {
     cafe.wire.gateway.ip("address del 203.0.113.1/24 dev gw1");
     cafe.gateway.signal(Signal::SIGHUP);
     wait::until("it is let go", || (tiers("gw1") == [0.0; 3]).then_some(()));
-    assert!(tier(&cafe, "xdp"));
+    assert_eq!(cafe.tier("gw0"), Some("xdp"));
     drop(held);
 }

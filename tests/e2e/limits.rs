@@ -10,14 +10,14 @@ use std::{
 };
 
 use e2e::{
+    dial,
     gateway::Gateway,
     http::Connection,
     netns::{GATEWAY, GATEWAY6},
     wait,
 };
-use nix::sys::socket::{setsockopt, sockopt};
 
-use crate::cafe::{Cafe, PORT, appliance, policy};
+use crate::cafe::{Cafe, PORT, appliance, limited};
 
 const LIMIT: usize = 10;
 
@@ -31,7 +31,7 @@ const TC: Tier = Tier { name: "tc", kernel: "{mode: Require, interfaces: [gw0], 
 const ACCEPT: Tier = Tier { name: "accept", kernel: "{mode: Off}" };
 
 fn open(tier: &Tier) -> Option<Cafe> {
-    let limit = policy(&format!("  connection: {{connectionLimit: {{value: {LIMIT}}}}}\n"));
+    let limit = limited(LIMIT);
     Cafe::open(&[("appliance.yaml", appliance(tier.kernel)), ("limit.yaml", limit)], &[])
 }
 
@@ -166,10 +166,7 @@ fn end_somehow(n: usize) {
     let Ok(stream) = attempt(if n.is_multiple_of(2) { GATEWAY } else { GATEWAY6 }, patience) else { return };
     match n % 4 {
         0 => drop(stream),
-        1 => {
-            let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
-            let _ = setsockopt(&stream, sockopt::Linger, &linger);
-        }
+        1 => dial::reset_on_close(&stream),
         2 => {
             let _ = stream.shutdown(std::net::Shutdown::Write);
         }

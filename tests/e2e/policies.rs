@@ -14,7 +14,7 @@ use e2e::{
     wait,
 };
 
-use crate::cafe::{Cafe, PORT, appliance};
+use crate::cafe::{Cafe, PORT, appliance, connection_policy};
 
 /// A tier, and what a client that it refuses sees.
 struct Tier {
@@ -51,19 +51,8 @@ enum Outcome {
     Closed,
 }
 
-fn policy(spec: &str) -> String {
-    format!(
-        "apiVersion: gateway.internal/v1alpha1
-kind: ConnectionPolicy
-metadata: {{name: who, namespace: default}}
-spec:
-  targetRefs: [{{group: gateway.networking.k8s.io, kind: Gateway, name: eg}}]
-{spec}"
-    )
-}
-
 fn open(tier: &Tier, spec: &str) -> Option<Cafe> {
-    Cafe::open(&[("appliance.yaml", appliance(tier.kernel)), ("policy.yaml", policy(spec))], &[])
+    Cafe::open(&[("appliance.yaml", appliance(tier.kernel)), ("policy.yaml", connection_policy(spec))], &[])
 }
 
 /// Connects and asks once. A connection that is served is held.
@@ -170,8 +159,9 @@ fn a_dry_run_tells_and_serves() {
 /// The counts outlive a change of the policy and a killed process, and a policy that goes takes its limit along.
 #[test]
 fn counts_of_sources_outlive_reloads_and_kills() {
-    let limit =
-        |limit: usize| policy(&format!("  concurrentConnections: {{perSource: {{limit: {limit}}}}}\n"));
+    let limit = |limit: usize| {
+        connection_policy(&format!("  concurrentConnections: {{perSource: {{limit: {limit}}}}}\n"))
+    };
     for tier in &TIERS {
         let Some(mut cafe) = open(tier, "  concurrentConnections: {perSource: {limit: 2}}\n") else { return };
         let source = "198.51.100.10";

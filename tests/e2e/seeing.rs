@@ -17,7 +17,7 @@ use e2e::{
 };
 use serde_json::Value;
 
-use crate::cafe::{Cafe, PORT, appliance, policy};
+use crate::cafe::{Cafe, PORT, appliance, connection_policy, limited, policy};
 
 struct Tier {
     name: &'static str,
@@ -36,26 +36,16 @@ const TIERS: [Tier; 3] = [
     Tier { name: "accept", kernel: "{mode: Off}", sees: "connected, then reset" },
 ];
 
-fn connection_policy() -> String {
-    "apiVersion: gateway.internal/v1alpha1
-kind: ConnectionPolicy
-metadata: {name: who, namespace: default}
-spec:
-  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: eg}]
-  clientCIDRs:
-    deny: [198.51.100.19/32, \"2001:db8:1::1/128\"]
-  concurrentConnections:
-    perSource: {limit: 1}
-"
-    .to_owned()
-}
+/// Who may not connect, and how often the others may.
+const WHO: &str = "  clientCIDRs: {deny: [198.51.100.19/32, \"2001:db8:1::1/128\"]}
+  concurrentConnections: {perSource: {limit: 1}}
+";
 
 fn open(tier: &Tier) -> Option<Cafe> {
-    let limit = policy("  connection: {connectionLimit: {value: 2}}\n");
     let files = [
         ("appliance.yaml", appliance(tier.kernel)),
-        ("limit.yaml", limit),
-        ("who.yaml", connection_policy()),
+        ("limit.yaml", limited(2)),
+        ("who.yaml", connection_policy(WHO)),
     ];
     Cafe::open(&files, &["--log-format", "json"])
 }
@@ -91,12 +81,15 @@ fn explained(cafe: &Cafe, source: &str) -> Value {
         .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)))
 }
 
-/// A line of the access log about a refused connection of that source and reason.
-fn line(cafe: &Cafe, source: &str, reason: &str) -> Option<Value> {
+/// A line of the access log about a refused connection of that source and reason, by that tier.
+fn line(cafe: &Cafe, tier: &Tier, source: &str, reason: &str) -> Option<Value> {
     let log = cafe.gateway.log();
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let source: IpAddr = source.parse().expect("an address");
-    lines.into_iter().find(|line| line["refused"] == reason && line["client"] == source.to_string())
+    let is_it = |line: &Value| {
+        line["refused"] == reason && line["client"] == source.to_string() && line["tier"] == tier.name
+    };
+    lines.into_iter().find(is_it)
 }
 
 #[test]
@@ -122,7 +115,7 @@ fn what_is_refused_is_told_and_explained_in_each_tier() {
                     assert_eq!(seen, tier.sees, "{} {source}", tier.name);
                     let sight = serde_json::json!([{ "tier": tier.name, "sees": seen }]);
                     assert_eq!(way["verdict"]["sees"], sight, "{answer:#}");
-                    let told = wait::until("it has its line", || line(&cafe, source, reason));
+                    let told = wait::until("it has its line", || line(&cafe, tier, source, reason));
                     assert_eq!((&told["tier"], &told["policy"]), (&tier.name.into(), &by.into()), "{told}");
                     assert_eq!(told["listener"], "default/eg/http", "{told}");
                     assert_eq!(told["local"], to(source).to_string(), "{told}");
@@ -148,9 +141,7 @@ fn what_is_refused_is_told_and_explained_in_each_tier() {
 
 /// Who was refused is at the top, with what for; and each refusal is told of or counted.
 fn top(cafe: &Cafe, tier: &Tier) {
-    let page = cafe.wire.gateway.run(|| e2e::gateway::admin("/refused")).expect("the admin page answers");
-    let (_, body) = page.split_once("\r\n\r\n").expect("a body");
-    let page: Value = serde_json::from_str(body).expect("JSON");
+    let page = refusals(cafe);
     let rows = page["top"].as_array().expect("rows");
     for (source, reason) in [
         ("198.51.100.19/32", "source_denied"),
@@ -166,6 +157,98 @@ fn top(cafe: &Cafe, tier: &Tier) {
         policies.iter().any(|row| row["policy"] == "default/client" && row["tier"] == tier.name),
         "{page:#}"
     );
+}
+
+/// What the page of refusals has.
+fn refusals(cafe: &Cafe) -> Value {
+    let page = cafe.wire.gateway.run(|| e2e::gateway::admin("/refused")).expect("the admin page answers");
+    let (_, body) = page.split_once("\r\n\r\n").expect("a body");
+    serde_json::from_str(body).expect("JSON")
+}
+
+/// By the source in it, or since it is unsound or may not be sent.
+const BY_HEADER: &str = "  key: ProxySource
+  clientCIDRs: {deny: [203.0.113.7/32, \"2001:db8:7::7/128\"]}
+  concurrentConnections: {perSource: {limit: 1}}
+";
+
+/// Begins with a header and asks: the connection, if it is served.
+fn introduced(cafe: &Cafe, source: &str, header: &str) -> Option<Connection> {
+    let stream = cafe.wire.client.run(|| dial::from(source, to(source), wait::DEADLINE));
+    let mut connection = Connection::from(stream.expect("nobody is refused by the peer"));
+    // It may be reset before all of it is written.
+    connection.send(format!("{header}GET / HTTP/1.1\r\nhost: cafe.example.com\r\n\r\n").as_bytes()).ok()?;
+    connection.response().ok().map(|_| connection)
+}
+
+#[test]
+fn who_is_refused_by_a_header_is_told_of_in_each_tier() {
+    for tier in &TIERS {
+        let files = [
+            ("appliance.yaml", appliance(tier.kernel)),
+            ("reads.yaml", policy("  proxyProtocol: {optional: true}\n")),
+            ("who.yaml", connection_policy(BY_HEADER)),
+        ];
+        let Some(cafe) = Cafe::open(&files, &["--log-format", "json"]) else { return };
+        let named = |source: &str| {
+            let family = if source.contains(':') { "TCP6" } else { "TCP4" };
+            format!("PROXY {family} {source} {source} 12345 443\r\n")
+        };
+        let (trusted, full) = ("198.51.100.10", named("203.0.113.8"));
+        let held = introduced(&cafe, trusted, &full).expect("the first one");
+        // User space finds a source full, and has the kernel refuse it from then on.
+        assert!(introduced(&cafe, trusted, &full).is_none());
+        for (peer, header, client, source, reason, by) in [
+            (
+                "198.51.100.17",
+                named("203.0.113.9"),
+                "198.51.100.17",
+                "198.51.100.17/32",
+                "proxy_untrusted",
+                "",
+            ),
+            (trusted, "PROXY NONSENSE\r\n".to_owned(), trusted, "198.51.100.10/32", "proxy_malformed", ""),
+            (trusted, named("203.0.113.7"), "203.0.113.7", "203.0.113.7/32", "source_denied", "default/who"),
+            (
+                "2001:db8:1::1",
+                named("2001:db8:7::7"),
+                "2001:db8:7::7",
+                "2001:db8:7::/64",
+                "source_denied",
+                "default/who",
+            ),
+            (trusted, full.clone(), "203.0.113.8", "203.0.113.8/32", "over_source_limit", "default/who"),
+        ] {
+            let labels = [
+                &*format!("tier=\"{}\"", tier.name),
+                &*format!("reason=\"{reason}\""),
+                &*format!("policy=\"{by}\""),
+            ];
+            let counted = || cafe.metric("gateway_connections_refused_total", &labels);
+            let before = counted();
+            assert!(introduced(&cafe, peer, &header).is_none(), "{} {client} {reason}", tier.name);
+            let what = format!("a refusal of {client} by {} for {reason}", tier.name);
+            wait::until(&format!("{what} is counted"), || (counted() > before).then_some(()));
+            let told = wait::until(&format!("{what} has its line"), || line(&cafe, tier, client, reason));
+            assert_eq!(told["policy"].as_str().unwrap_or_default(), by, "{told}");
+            assert_eq!(
+                (&told["listener"], &told["local"]),
+                (&"default/eg/http".into(), &to(peer).to_string().into())
+            );
+            let from: SocketAddr =
+                told["peer"].as_str().and_then(|peer| peer.parse().ok()).expect("an address");
+            assert_eq!(from.ip().to_string(), peer, "{told}");
+            wait::until(&format!("{what} is among the top"), || {
+                let page = refusals(&cafe);
+                let is_it = |row: &&Value| {
+                    row["source"] == source && row["reason"] == reason && row["tier"] == tier.name
+                };
+                let row = page["top"].as_array()?.iter().find(is_it)?;
+                (row["policy"].as_str().unwrap_or_default() == by).then_some(())
+            });
+        }
+        drop(held);
+    }
 }
 
 /// A flood: the log has so many lines and no more, and every refusal is told of, not told of, or lost.
@@ -203,9 +286,7 @@ fn a_flood_of_refusals_is_sampled_and_none_is_forgotten() {
             .filter_map(|line| serde_json::from_str::<Value>(line).ok()?["not_told"].as_u64())
             .sum();
         assert!(not_told > 0, "lines say what they stand for");
-        let page = cafe.wire.gateway.run(|| e2e::gateway::admin("/refused")).expect("the admin page answers");
-        let (_, body) = page.split_once("\r\n\r\n").expect("a body");
-        let page: Value = serde_json::from_str(body).expect("JSON");
+        let page = refusals(&cafe);
         let row = &page["top"][0];
         assert_eq!(
             (&row["source"], &row["latest"]),

@@ -19,17 +19,19 @@ use e2e::{
 };
 use nix::sys::signal::Signal;
 
-use crate::cafe::{ECHO, appliance};
-use probe::{Crowd, Probe};
+use crate::cafe::{ECHO, PORT, appliance, connection_policy, limited, manifests, policy};
+use probe::{Address, Crowd, Probe};
 
 /// The listener that everybody may use.
-const OPEN: u16 = 8080;
+const OPEN: u16 = PORT;
 /// The one with a limit.
 const LIMITED: u16 = 8081;
+/// The one with a limit for each source in PROXY headers.
+const PROXIED: u16 = 8082;
 /// The one that ends TLS.
 const TLS: u16 = 8443;
 
-/// Connections that the limited listener may have.
+/// Connections that the limited listener may have, and those of a source behind PROXY headers.
 const LIMIT: usize = 6;
 
 /// The watchdog's period, in microseconds.
@@ -45,47 +47,33 @@ struct Service {
     wire: Wire,
 }
 
-fn manifests() -> String {
-    format!(
-        "apiVersion: gateway.networking.k8s.io/v1
-kind: GatewayClass
-metadata: {{name: eg}}
-spec: {{controllerName: gateway.internal/appliance}}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {{name: eg, namespace: default}}
-spec:
-  gatewayClassName: eg
-  listeners:
-  - {{name: http, port: {OPEN}, protocol: HTTP}}
-  - {{name: limited, port: {LIMITED}, protocol: HTTP}}
-  - name: https
-    port: {TLS}
-    protocol: HTTPS
-    tls: {{certificateRefs: [{{name: cert}}]}}
----
-apiVersion: gateway.envoyproxy.io/v1alpha1
-kind: ClientTrafficPolicy
-metadata: {{name: client, namespace: default}}
-spec:
-  targetRefs: [{{group: gateway.networking.k8s.io, kind: Gateway, name: eg, sectionName: limited}}]
-  connection: {{connectionLimit: {{value: {LIMIT}}}}}
----
-apiVersion: gateway.envoyproxy.io/v1alpha1
-kind: Backend
-metadata: {{name: echo, namespace: default}}
-spec: {{endpoints: [{{ip: {{address: 127.0.0.1, port: {ECHO}}}}}]}}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {{name: all, namespace: default}}
-spec:
-  parentRefs: [{{name: eg}}]
-  rules:
-  - backendRefs: [{{group: gateway.envoyproxy.io, kind: Backend, name: echo}}]
+/// The usual example with more listeners: one by one they are for everybody, limited, limited by the source in PROXY
+/// headers, and with TLS.
+fn listeners() -> String {
+    let one = format!("  - {{name: http, port: {OPEN}, protocol: HTTP}}\n");
+    let more = format!(
+        "  - {{name: limited, port: {LIMITED}, protocol: HTTP}}
+  - {{name: proxied, port: {PROXIED}, protocol: HTTP}}
+  - {{name: https, port: {TLS}, protocol: HTTPS, tls: {{certificateRefs: [{{name: cert}}]}}}}
 "
-    )
+    );
+    manifests().replace(&one, &(one.clone() + &more))
+}
+
+/// A limit for all connections of one listener, and one by source for another.
+fn limits() -> String {
+    let of = |policy: String, section: &str| {
+        let policy = policy.replace(", name: eg}", &format!(", name: eg, sectionName: {section}}}"));
+        policy.replace("{name: client,", &format!("{{name: {section},"))
+    };
+    let per_source =
+        format!("  key: ProxySource\n  concurrentConnections: {{perSource: {{limit: {LIMIT}}}}}\n");
+    let all = [
+        of(limited(LIMIT), "limited"),
+        of(policy("  proxyProtocol: {optional: false}\n"), "proxied"),
+        of(connection_policy(&per_source), "proxied"),
+    ];
+    all.join("---\n")
 }
 
 impl Service {
@@ -102,7 +90,8 @@ impl Service {
         let certified = rcgen::generate_simple_self_signed(["a.test".to_owned()]).expect("a certificate");
         place.write("secrets/default/cert/tls.crt", &certified.cert.pem());
         place.write("secrets/default/cert/tls.key", &certified.signing_key.serialize_pem());
-        place.write("cafe.yaml", &manifests());
+        place.write("cafe.yaml", &listeners());
+        place.write("limits.yaml", &limits());
         place.write("appliance.yaml", &appliance(kernel));
         let supervisor = Supervisor::new(&place.beside(""));
         let gateway = Gateway::start_under(&supervisor, &wire.gateway, &place, &FLAGS, WATCHDOG);
@@ -117,22 +106,35 @@ impl Service {
     }
 
     fn hold(&self) -> std::io::Result<Connection> {
+        self.hold_at((GATEWAY, LIMITED))
+    }
+
+    fn hold_at(&self, address: Address) -> std::io::Result<Connection> {
         self.wire.client.run(|| {
-            let mut connection = Connection::open((GATEWAY, LIMITED))?;
+            let mut connection = Connection::open(address)?;
+            probe::introduce(&mut connection, address)?;
             connection.get("a.test", "/").map(|_| connection)
         })
     }
 
     /// Drift is a slot too many or too few at the end.
     fn every_slot_is_free(&self) {
-        let held = wait::until("every slot is free", || {
-            let held: Vec<Connection> = (0..LIMIT).map_while(|_| self.hold().ok()).collect();
-            (held.len() == LIMIT).then_some(held)
-        });
-        assert!(self.hold().is_err(), "one more than the limit");
-        drop(held);
+        for port in [LIMITED, PROXIED] {
+            let held = wait::until("every slot is free", || {
+                let held: Vec<Connection> =
+                    (0..LIMIT).map_while(|n| self.hold_at((FAMILIES[n % 2], port)).ok()).collect();
+                (held.len() == LIMIT).then_some(held)
+            });
+            assert!(
+                FAMILIES.iter().all(|address| self.hold_at((address, port)).is_err()),
+                "one more than the limit"
+            );
+            drop(held);
+        }
     }
 }
+
+const FAMILIES: [&str; 2] = [GATEWAY, GATEWAY6];
 
 /// Where a probe goes, in turn.
 fn addresses() -> [(&'static str, u16); 4] {
@@ -143,7 +145,8 @@ fn addresses() -> [(&'static str, u16); 4] {
 fn upgrades(kernel: &str) {
     let Some(mut service) = Service::open(kernel) else { return };
     let (stop, client) = (AtomicBool::new(false), service.wire.client.name().to_owned());
-    let (probe, crowd) = (&Probe::new(&client, &stop), &Crowd::new(&client, &stop));
+    let probe = &Probe::new(&client, &stop);
+    let crowds @ [crowd, behind] = &[Crowd::new(&client, &stop), Crowd::new(&client, &stop)];
     let upgrades = &AtomicUsize::new(0);
     thread::scope(|scope| {
         for address in addresses() {
@@ -153,10 +156,12 @@ fn upgrades(kernel: &str) {
         scope.spawn(move || probe.multiplexed((GATEWAY, OPEN)));
         for number in 0..LIMIT + 6 {
             let stays = number < LIMIT / 2;
-            scope.spawn(move || match stays {
-                true => crowd.stay((GATEWAY, LIMITED), upgrades),
-                false => crowd.come_and_go((GATEWAY6, LIMITED)),
-            });
+            for (crowd, port) in [(crowd, LIMITED), (behind, PROXIED)] {
+                scope.spawn(move || match stays {
+                    true => crowd.stay((GATEWAY, port), upgrades),
+                    false => crowd.come_and_go((GATEWAY6, port)),
+                });
+            }
         }
         for round in 0..20 {
             let (probed, fed) = (probe.answered(), service.supervisor.fed());
@@ -173,12 +178,14 @@ fn upgrades(kernel: &str) {
             }
         }
         // Otherwise it would be no test of the limit.
-        wait::until("the limit is reached", || (crowd.most() >= LIMIT).then_some(()));
+        wait::until("the limits are reached", || {
+            crowds.iter().all(|crowd| crowd.most() >= LIMIT).then_some(())
+        });
         stop.store(true, Ordering::Relaxed);
     });
     assert_eq!(probe.failures(), Vec::<String>::new());
-    assert!(probe.answered() > 400 && crowd.served() > 0, "{} and {}", probe.answered(), crowd.served());
-    assert_eq!(crowd.most(), LIMIT, "so many were served at once");
+    assert!(probe.answered() > 400, "{}", probe.answered());
+    assert_eq!(crowds.each_ref().map(Crowd::most), [LIMIT; 2], "so many were served at once");
     assert_eq!(
         service.supervisor.unheard(),
         Vec::<String>::new(),
@@ -205,28 +212,33 @@ fn kills(kernel: &str) {
     let Some(mut service) = Service::open(kernel) else { return };
     let (stop, client) = (AtomicBool::new(false), service.wire.client.name().to_owned());
     let probe = &Probe::new(&client, &stop).forgiving();
-    let crowd = &Crowd::new(&client, &stop);
+    let crowds @ [crowd, behind] = &[Crowd::new(&client, &stop), Crowd::new(&client, &stop)];
     thread::scope(|scope| {
         for address in addresses() {
             scope.spawn(move || probe.once_each(address));
         }
-        for _ in 0..LIMIT + 4 {
-            scope.spawn(|| crowd.come_and_go((GATEWAY, LIMITED)));
+        for number in 0..LIMIT + 4 {
+            for (crowd, port) in [(crowd, LIMITED), (behind, PROXIED)] {
+                scope.spawn(move || crowd.come_and_go((FAMILIES[number % 2], port)));
+            }
         }
         for round in 0..20 {
-            let (probed, crowded) = (probe.answered(), crowd.served());
+            let (probed, crowded) = (probe.answered(), crowds.each_ref().map(Crowd::served));
             // Now and then there are two processes to kill.
             if round % 5 == 4 {
                 service.gateway.upgrade(&service.place);
             }
             service.start_again();
             wait::until("the probe goes on", || (probe.answered() > probed + 20).then_some(()));
-            wait::until("the crowd goes on", || (crowd.served() > crowded).then_some(()));
+            wait::until("the crowds go on", || {
+                crowds.iter().zip(crowded).all(|(crowd, before)| crowd.served() > before).then_some(())
+            });
         }
         stop.store(true, Ordering::Relaxed);
     });
     assert_eq!(probe.failures(), Vec::<String>::new());
-    assert!(crowd.most() <= LIMIT, "{} were served at once", crowd.most());
+    let most = crowds.each_ref().map(Crowd::most);
+    assert!(most.iter().all(|most| *most <= LIMIT), "{most:?} were served at once");
     service.every_slot_is_free();
 }
 

@@ -1,4 +1,4 @@
-//! Connections from an address of one's own choice.
+//! Connections from an address of one's own choice, and ends of one's own choice.
 
 use std::{
     io::{self, ErrorKind},
@@ -36,4 +36,10 @@ pub fn between(source: SocketAddr, to: SocketAddr, patience: Duration) -> io::Re
         Err(error) => Err(error.into()),
         Ok(()) => Ok(TcpStream::from(socket)),
     }
+}
+
+/// From now on closing sends a reset.
+pub fn reset_on_close(stream: &TcpStream) {
+    // On a socket that was reset already this fails, and nothing is lost.
+    let _ = setsockopt(stream, sockopt::Linger, &nix::libc::linger { l_onoff: 1, l_linger: 0 });
 }

@@ -3,9 +3,11 @@
 
 pub mod dial;
 pub mod echo;
+pub mod frame;
 pub mod gateway;
 pub mod http;
 pub mod netns;
+pub mod pinned;
 pub mod supervisor;
 pub mod unit;
 pub mod wait;

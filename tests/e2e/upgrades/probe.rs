@@ -18,7 +18,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
-use super::TLS;
+use super::{PROXIED, TLS};
 
 /// Where to: address and port.
 pub type Address = (&'static str, u16);
@@ -226,6 +226,9 @@ impl<'a> Crowd<'a> {
         while !self.stop.load(Ordering::Relaxed) {
             let Ok(stream) = connect(address, Duration::from_millis(500)) else { continue };
             let mut connection = Connection::from(stream);
+            if introduce(&mut connection, address).is_err() {
+                continue;
+            }
             let mut is_served = || connection.get("a.test", "/").is_ok_and(|response| response.status == 200);
             if is_served() {
                 let now = self.here.fetch_add(1, Ordering::SeqCst) + 1;
@@ -239,6 +242,12 @@ impl<'a> Crowd<'a> {
             }
         }
     }
+}
+
+/// Says who calls, where that is asked for: the same client, whichever family it comes by.
+pub fn introduce(connection: &mut Connection, (_, port): Address) -> io::Result<()> {
+    const HEADER: &[u8] = b"PROXY TCP4 203.0.113.7 203.0.113.1 12345 443\r\n";
+    if port == PROXIED { connection.send(HEADER) } else { Ok(()) }
 }
 
 /// False: the connection goes.

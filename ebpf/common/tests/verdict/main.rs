@@ -10,7 +10,7 @@ use ebpf_common::{
 use frame::{Addresses, Frame, SYN};
 use proptest::{collection::vec, prelude::*};
 
-#[path = "../../../../tests/bpf/frame.rs"]
+#[path = "../../../../tests/src/frame.rs"]
 mod frame;
 
 const NETNS: u64 = 7;

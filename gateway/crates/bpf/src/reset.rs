@@ -12,6 +12,7 @@ use ebpf_common::{ABI_VERSION, Count, Limit, ListenerKey, SourceCount, SourceKey
 use crate::{
     Error, QuotaId, netns,
     pins::Pins,
+    policy::mapped,
     row::{CountRow, Key, LimitRow, Quota, Source, SourceRow},
     rows::{failed, pinned},
     sockets::{self, Connection},
@@ -50,8 +51,8 @@ const SAMPLES: usize = 5;
 /// older than it.
 ///
 /// Live is a connection of a listening address that is established, or closed by its client only. Connections whose
-/// listener is gone are attributed to any count that they may belong to. Exact where nothing opens or ends meanwhile;
-/// otherwise one that does in the very instant of a correction may be missed.
+/// listening address is gone are attributed to any count that they may belong to. Exact where nothing opens or ends
+/// meanwhile; otherwise one that does in the very instant of a correction may be missed.
 pub fn reset(pin_dir: &Path) -> Result<Vec<Correction>, Error> {
     let all = Pins::all(pin_dir)?;
     let Some((_, pins)) = all.iter().find(|(version, _)| *version == ABI_VERSION) else {
@@ -85,12 +86,13 @@ struct Books {
     sources: HashMap<MapData, Source, SourceRow>,
 }
 
-/// How many connections each count should know of.
+/// The connections that there are.
 #[derive(Default)]
 struct Live {
+    /// How many each count should know of.
     counted: BTreeMap<Row, i64>,
-    /// Those of no listening address that is known.
-    strays: Vec<Connection>,
+    /// All of them.
+    connections: Vec<Connection>,
 }
 
 impl Books {
@@ -116,9 +118,11 @@ impl Books {
         for (row, (what, count)) in before {
             // One that has come between the two is not in the first, and one that has gone is not in the second.
             let count = after.get(&row).map_or(0, |(_, after)| count.min(*after));
-            let more = count - live.of(&row, self.is_known(&row));
-            if more > 0 {
-                excess.insert(row, (what, more));
+            if count > live.counted.get(&row).copied().unwrap_or(0) {
+                let more = count - self.may_stand_behind(&row, &live);
+                if more > 0 {
+                    excess.insert(row, (what, more));
+                }
             }
         }
         Ok(excess)
@@ -143,12 +147,9 @@ impl Books {
 
     fn live(&self) -> Result<Live, Error> {
         let connections = sockets::connections().map_err(|source| Error::Sockets { source })?;
-        let mut live = Live::default();
-        for connection in connections {
-            let Some(limit) = self.limit(connection.local) else {
-                live.strays.push(connection);
-                continue;
-            };
+        let mut live = Live { connections, ..Live::default() };
+        for connection in &live.connections {
+            let Some(limit) = self.limit(connection.local) else { continue };
             let quota = ebpf_common::QuotaKey::new(self.netns, limit.quota());
             *live.counted.entry(Row::Quota(quota)).or_default() += 1;
             // Exempt ones are not counted; that some may be is not known here, and errs on the safe side.
@@ -165,13 +166,30 @@ impl Books {
         self.limits.get(&exact).or_else(|| self.limits.get(&exact.wildcard()))
     }
 
-    /// True: a listening address counts there.
-    fn is_known(&self, row: &Row) -> bool {
-        match row {
-            Row::Quota(quota) => self.limits.values().any(|limit| limit.quota() == quota.id()),
-            // Whose listener is gone is not told from other keys, and left alone.
-            Row::Source(_) => true,
+    /// How many connections may be counted there, also of listening addresses that are gone, and by a policy that has
+    /// counted otherwise.
+    fn may_stand_behind(&self, row: &Row, live: &Live) -> i64 {
+        let may = |connection: &&Connection| match row {
+            Row::Quota(quota) => self.may_be_of(connection, |limit| limit.quota() == quota.id()),
+            Row::Source(key) => self.owners().into_iter().any(|owner| {
+                let peer = mapped(connection.peer.ip());
+                let is_from =
+                    key.bits_of(owner).is_some_and(|bits| SourceKey::new(owner, peer, bits) == *key);
+                is_from && self.may_be_of(connection, |limit| limit.policy().owner() == owner)
+            }),
+        };
+        i64::try_from(live.connections.iter().filter(may).count()).unwrap_or(i64::MAX)
+    }
+
+    /// True: one of these listening addresses has accepted the connection, or one that is gone. That one had their port,
+    /// unless none of them is left that could tell. It keeps our own connections to backends apart.
+    fn may_be_of(&self, connection: &Connection, are_these: impl Fn(&Limit) -> bool) -> bool {
+        if let Some(limit) = self.limit(connection.local) {
+            return are_these(limit);
         }
+        let mut ports = self.limits.iter().filter(|(_, limit)| are_these(limit)).map(|(key, _)| key.port());
+        let is_its = |port: u16| port == connection.local.port();
+        ports.next().is_none_or(|first| is_its(first) || ports.any(is_its))
     }
 
     fn owners(&self) -> BTreeSet<u64> {
@@ -200,16 +218,5 @@ impl Books {
             }
         };
         Ok(Correction { what, from, to })
-    }
-}
-
-impl Live {
-    /// How many connections may stand behind a count.
-    fn of(&self, row: &Row, is_known: bool) -> i64 {
-        let known = self.counted.get(row).copied().unwrap_or(0);
-        if is_known {
-            return known;
-        }
-        known + i64::try_from(self.strays.len()).unwrap_or(i64::MAX)
     }
 }

@@ -65,7 +65,7 @@ pub fn translate(set: &ManifestSet, facts: &HostFacts) -> Translation {
     let routes = routes(set, parents, &index, &mut report);
 
     let mut clients = ClientPolicies::new(&policies, &mut report);
-    let mut connections = ConnectionPolicies::new(&connection_policies, &mut report);
+    let mut connections = ConnectionPolicies::new(&connection_policies, appliance.kernel.mode, &mut report);
     let backend_policies = BackendPolicies::new(&set.backend_tls_policies, &routes, &index, &mut report);
     let backend_tls = BackendTls::new(&backend_policies, &index, facts, &mut report);
     let mut upstreams = Upstreams::new(&index, &backend_tls);

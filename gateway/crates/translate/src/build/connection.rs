@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use ir::{
-    ConnectionRate, ConnectionRules, KeyedRate, PrefixLimit, RefusalAction, SourceKey, SourceLimit,
-    SourceNetworks, TlvHeader, canonical_network,
+    ConnectionRate, ConnectionRules, KernelMode, KeyedRate, PrefixLimit, RefusalAction, SourceKey,
+    SourceLimit, SourceNetworks, TlvHeader, canonical_network,
 };
 use manifest::{
     Object, SpecState,
@@ -25,16 +25,29 @@ pub(crate) struct ConnectionPolicy {
 pub(crate) struct ConnectionPolicies(pub(crate) Vec<ConnectionPolicy>);
 
 impl ConnectionPolicies {
-    pub(crate) fn new(policies: &Policies<'_, kind::ConnectionPolicy>, report: &mut Report) -> Self {
-        Self(policies.policies.iter().map(|state| connection_policy(state.policy, report)).collect())
+    /// `mode`: whether there is a kernel half that may drop.
+    pub(crate) fn new(
+        policies: &Policies<'_, kind::ConnectionPolicy>,
+        mode: KernelMode,
+        report: &mut Report,
+    ) -> Self {
+        let policies = policies.policies.iter();
+        Self(policies.map(|state| connection_policy(state.policy, mode, report)).collect())
     }
 }
 
-fn connection_policy(policy: &Object<kind::ConnectionPolicy>, report: &mut Report) -> ConnectionPolicy {
+fn connection_policy(
+    policy: &Object<kind::ConnectionPolicy>,
+    mode: KernelMode,
+    report: &mut Report,
+) -> ConnectionPolicy {
     match &policy.spec {
         SpecState::Good(spec) | SpecState::Stale(spec, _) => {
             let mut notes = Notes::new(policy, report);
-            let rules = rules(spec, &mut notes);
+            let rules = rules(spec);
+            if let Some(why) = never_drops(&rules, mode) {
+                notes.warning("spec.action.type", why.to_owned());
+            }
             ConnectionPolicy { rules: rules.into(), remarks: notes.remarks() }
         }
         SpecState::Refused(why) => {
@@ -43,10 +56,7 @@ fn connection_policy(policy: &Object<kind::ConnectionPolicy>, report: &mut Repor
     }
 }
 
-fn rules(
-    spec: &kind::ConnectionPolicy,
-    notes: &mut Notes<'_, '_, kind::ConnectionPolicy>,
-) -> ConnectionRules {
+fn rules(spec: &kind::ConnectionPolicy) -> ConnectionRules {
     let kind::ConnectionPolicy {
         target_refs: _,
         key,
@@ -71,7 +81,7 @@ fn rules(
         listener_rate: per_listener.map(|rate| keyed_rate(rate, policy_key)),
         trusted_senders: trusted_senders.map(canonical),
         tlv_headers: headers.unwrap_or_default().iter().filter_map(tlv_header).collect(),
-        action: action.map(|action| refusal_action(action, notes)).unwrap_or_default(),
+        action: action.map(refusal_action).unwrap_or_default(),
         dry_run: dry_run.unwrap_or_default(),
     }
 }
@@ -113,21 +123,45 @@ fn keyed_rate(spec: kind::Rate, policy_key: SourceKey) -> KeyedRate {
     KeyedRate { rate, key: key.unwrap_or(policy_key) }
 }
 
-fn refusal_action(
-    spec: kind::ConnectionAction,
-    notes: &mut Notes<'_, '_, kind::ConnectionPolicy>,
-) -> RefusalAction {
+fn refusal_action(spec: kind::ConnectionAction) -> RefusalAction {
     let kind::ConnectionAction { kind, close_delay } = spec;
     match kind {
         ConnectionActionType::Reset => RefusalAction::Reset,
-        ConnectionActionType::Drop => {
-            let message =
-                "the kernel drops; what user space has to refuse, where no tier of the kernel does, is reset";
-            notes.warning("spec.action.type", message.to_owned());
-            RefusalAction::Drop
-        }
+        ConnectionActionType::Drop => RefusalAction::Drop,
         ConnectionActionType::CloseAfterDelay => {
             RefusalAction::CloseAfterDelay(close_delay.map(ir::Duration::std).unwrap_or_default())
         }
     }
+}
+
+/// Why rules that ask for it never drop anybody; `None`: they may, or do not ask for it.
+fn never_drops(rules: &ConnectionRules, mode: KernelMode) -> Option<&'static str> {
+    let ConnectionRules {
+        networks: SourceNetworks { deny, allow, exempt: _, key: listed },
+        per_source,
+        per_prefix,
+        source_rate,
+        listener_rate,
+        trusted_senders: _,
+        tlv_headers: _,
+        action,
+        dry_run: _,
+    } = rules;
+    if !matches!(action, RefusalAction::Drop) {
+        return None;
+    }
+    if mode == KernelMode::Off {
+        return Some("the kernel drops, and the Appliance has it off: whoever is refused is reset");
+    }
+    let keys = [
+        per_source.map(|limit| limit.key),
+        per_prefix.map(|limit| limit.key),
+        source_rate.map(|rate| rate.key),
+        listener_rate.map(|rate| rate.key),
+        (!deny.is_empty() || !allow.is_empty()).then_some(*listed),
+    ];
+    let is_at_the_syn = keys.into_iter().flatten().any(|key| key == SourceKey::Peer);
+    (!is_at_the_syn).then_some(
+        "the kernel drops at the SYN, where the peer is known, and nothing here goes by it: whoever is refused is reset",
+    )
 }
