@@ -27,6 +27,9 @@ pub struct Arguments {
     /// How long a status or an answer is waited for: a whole run with many failures takes that much for each
     #[arg(long, value_name = "DURATION", default_value = "5s")]
     patience: String,
+    /// Where the report is written [default: tests/conformance/reports]
+    #[arg(long, value_name = "DIR")]
+    reports: Option<PathBuf>,
     /// Do not install anything that is missing
     #[arg(long)]
     no_setup: bool,
@@ -37,6 +40,18 @@ const READ_ABOVE: &str = "the messages above say what is wrong";
 /// Where everything of a run is.
 fn place() -> PathBuf {
     step::target().join("conformance")
+}
+
+/// The profile that is served, as a test: the committed report stays as it is.
+pub fn profile(no_setup: bool) -> Result<()> {
+    run(&Arguments {
+        what: "GATEWAY-HTTP".to_owned(),
+        gateway: None,
+        bless: false,
+        patience: "5s".to_owned(),
+        reports: Some(place().join("reports")),
+        no_setup,
+    })
 }
 
 /// Checks the harness, builds what takes part, and runs the suite.
@@ -100,6 +115,8 @@ fn build() -> Result<Built> {
 fn suite(arguments: &Arguments, built: &Built) -> Result<()> {
     let definitions = go::directory("sigs.k8s.io/gateway-api")?.join("config/crd/experimental");
     let log = place().join("suite.log");
+    let reports = arguments.reports.clone().unwrap_or_else(|| go::module().join("reports"));
+    fs::create_dir_all(&reports).with_context(|| format!("cannot make {}", reports.display()))?;
     let gateway = arguments.gateway.clone().map_or_else(|| built.gateway.clone(), PathBuf::from);
     // A namespace of its own has all of 127.0.0.0/8, every port, and goes with its processes.
     let mut run = step::command("unshare");
@@ -118,7 +135,7 @@ fn suite(arguments: &Arguments, built: &Built) -> Result<()> {
         .arg("-out")
         .arg(place().join("world"))
         .arg("-reports")
-        .arg(go::module().join("reports"))
+        .arg(reports)
         .arg("-ratchet")
         .arg(go::module().join("passing.txt"))
         .env("GATEWAY_BIN", &built.gateway)

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::Path, process::Command, time::Instant};
 use anyhow::{Context, Result, bail};
 use cargo_metadata::MetadataCommand;
 
-use crate::{build, ebpf, setup, step, tidy};
+use crate::{build, conformance, ebpf, go, setup, step, tidy};
 
 /// What to test.
 #[derive(clap::Args)]
@@ -39,12 +39,23 @@ enum Tier {
     Degraded,
     /// Each command of the README's first five minutes, compared with what it prints
     Readme,
+    /// The official Gateway API conformance suite, profile GATEWAY-HTTP; needs Go, and says so where there is none
+    Conformance,
     /// Fuzz targets of the parsers
     Fuzz,
 }
 
-const ORDER: [Tier; 8] =
-    [Tier::Lint, Tier::Unit, Tier::Bpf, Tier::E2e, Tier::Confined, Tier::Degraded, Tier::Readme, Tier::Fuzz];
+const ORDER: [Tier; 9] = [
+    Tier::Lint,
+    Tier::Unit,
+    Tier::Bpf,
+    Tier::E2e,
+    Tier::Confined,
+    Tier::Degraded,
+    Tier::Readme,
+    Tier::Conformance,
+    Tier::Fuzz,
+];
 
 /// Runs the tiers and closes with a line that counts them.
 pub fn run(arguments: &Arguments) -> Result<()> {
@@ -55,8 +66,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Some(tier) => std::slice::from_ref(tier),
         None => &ORDER,
     };
-    let mut failed = Vec::new();
+    let (mut failed, mut not_run) = (Vec::new(), 0);
     for tier in tiers {
+        if let Some(lack) = tier.lacks(arguments) {
+            eprintln!("\n== {tier:?} NOT RUN: {lack}");
+            not_run += 1;
+            continue;
+        }
         let start = Instant::now();
         eprintln!("\n== {tier:?}");
         match tier.run(arguments) {
@@ -67,7 +83,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             }
         }
     }
-    println!("tiers: {} passed, {} failed", tiers.len() - failed.len(), failed.len());
+    let passed = tiers.len() - failed.len() - not_run;
+    println!("tiers: {passed} passed, {} failed, {not_run} not run", failed.len());
     if !failed.is_empty() {
         bail!("failed: {}", failed.join(", "));
     }
@@ -90,8 +107,20 @@ impl Tier {
                 .into_iter()
                 .try_for_each(|name| privileged(name, arguments, &["degraded::"], &[])),
             Self::Readme => privileged("readme", arguments, &[], &[]),
+            Self::Conformance => conformance::profile(arguments.no_setup),
             Self::Fuzz => fuzz(arguments.fuzz_seconds),
         }
+    }
+
+    /// What a machine lacks that this tier cannot do without, where nobody has asked for it by name. No other tier needs
+    /// Go, and a distribution's may be too old.
+    fn lacks(self, arguments: &Arguments) -> Option<String> {
+        let is_required = std::env::var("GATEWAY_TEST_REQUIRE")
+            .is_ok_and(|tiers| tiers.split(',').any(|name| name == "conformance"));
+        if self != Self::Conformance || arguments.tier.is_some() || is_required {
+            return None;
+        }
+        if arguments.no_setup { go::missing() } else { go::setup().err().map(|error| format!("{error:#}")) }
     }
 }
 

@@ -108,7 +108,7 @@ pub(in super::super) const OF_NGINX: &[Counterpart] = &[
     lost("proxy-connect-timeout", "how long connecting may take is not said by HTTPRoute"),
     lost("proxy-cookie-*", "cookies of backends are not edited"),
     lost("proxy-max-temp-file-size", BUFFERS),
-    lost("proxy-next-upstream*", "requests are repeated only where that is safe"),
+    lost("proxy-next-upstream*", "a rule has `retry` of its own, for other failures: write it"),
     lost("proxy-redirect-*", "redirects of backends are not edited"),
     lost("proxy-ssl-*", TLS),
     lost("relative-redirects", "redirects are absolute"),

@@ -36,7 +36,7 @@ pub(in super::super) const MIDDLEWARES: &[Counterpart] = &[
     lost("inFlightReq", "requests in flight are not limited"),
     lost("passTLSClientCert", "client certificates are not told to backends"),
     lost("rateLimit", "HTTPRoute has no rate limit; ConnectionPolicy limits connections of a listener"),
-    lost("retry", "requests are repeated only where that is safe"),
+    lost("retry", "a rule has `retry` of its own, for other failures: write it"),
 ];
 
 /// Fields of the middleware `headers`.
