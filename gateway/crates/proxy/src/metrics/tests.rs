@@ -42,7 +42,7 @@ fn every_family_is_in_the_table_and_the_table_is_in_order() {
     let tls = ir::CertifiedKey::from_pem("default/cert", certificate.cert.pem().as_bytes(), key.as_bytes())
         .unwrap();
     config.published(&tls_gateway(tls), 3);
-    config.took(&[("read", std::time::Duration::from_millis(1))]);
+    config.took(&[("read", Duration::from_millis(1))]);
     WorkerMetrics::new(metrics.registry()).stalled(0, false);
     KernelMetrics::register(metrics.registry(), || KernelReading {
         refused: Vec::new(),
