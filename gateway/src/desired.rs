@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use manifest::{Diagnostic, Loader, ManifestSet, Spent};
+use manifest::{Diagnostic, Loader, Spent};
 use translate::{
     EffectiveLimit, GatewayService, HostFacts, Origins, Statuses, Translation, Translator, translate,
 };
@@ -125,28 +125,22 @@ pub(crate) struct Translated {
     pub(crate) origins: Origins,
     /// What is wrong with the files, those of the loader included.
     pub(crate) diagnostics: Vec<Diagnostic>,
+    /// What that took.
+    pub(crate) phases: Phases,
 }
 
 /// Loads and translates without a memory, for `gateway check`. The manifests may be another host's, so that
 /// every address counts as present.
-pub(crate) fn check(paths: &[PathBuf]) -> (Translated, Phases) {
+pub(crate) fn check(paths: &[PathBuf]) -> Translated {
     let mut loader = Loader::of_paths(paths.iter().cloned());
     let set = loader.load();
     let facts = HostFacts { addresses: None, authorities: host::authorities() };
-    let (translated, translate) = timed(|| translated(&set, &facts));
+    let (translation, translate) = timed(|| translate(&set, &facts));
+    let Translation { gateway: config, statuses, limits, origins, services: _, diagnostics } = translation;
+    let statuses = statuses.iter().map(|status| ObjectStatus::from(&**status)).collect();
     let Spent { read, parse } = loader.spent();
-    (translated, Phases { read, parse, translate, ..Phases::default() })
-}
-
-fn translated(set: &ManifestSet, facts: &HostFacts) -> Translated {
-    let Translation { gateway, statuses, limits, origins, services: _, diagnostics } = translate(set, facts);
-    Translated {
-        config: gateway,
-        statuses: statuses.iter().map(|status| ObjectStatus::from(&**status)).collect(),
-        limits,
-        origins,
-        diagnostics,
-    }
+    let phases = Phases { read, parse, translate, ..Phases::default() };
+    Translated { config, statuses, limits, origins, diagnostics, phases }
 }
 
 #[cfg(test)]

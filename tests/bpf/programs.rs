@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aya::{
-    Ebpf, EbpfLoader, Pod,
+    Ebpf, EbpfLoader,
     maps::{
         Array, HashMap, LpmTrie, PerCpuArray, PerCpuHashMap, PerCpuValues, RingBuf,
         lpm_trie::Key as NetworkOf,
@@ -27,17 +27,7 @@ pub fn mapped(address: [u8; 4]) -> [u8; 16] {
     std::net::Ipv4Addr::from(address).to_ipv6_mapped().octets()
 }
 
-macro_rules! pod {
-    ($($name:ident($inner:ty))*) => {$(
-        #[repr(transparent)]
-        #[derive(Clone, Copy)]
-        struct $name($inner);
-        // SAFETY: `repr(C)`, made of integers and arrays of bytes without implicit padding.
-        unsafe impl Pod for $name {}
-    )*};
-}
-
-pod! { Key(ListenerKey) Quota(QuotaKey) LimitRow(Limit) CountRow([i64; 3]) RefusedRow(Refused) DeskRow(Desk) Network(NetworkKey) Source(SourceKey) }
+e2e::rows! { Key(ListenerKey) Quota(QuotaKey) LimitRow(Limit) CountRow([i64; 3]) RefusedRow(Refused) DeskRow(Desk) Network(NetworkKey) Source(SourceKey) }
 
 const _: () = assert!(size_of::<Count>() == size_of::<[i64; 3]>());
 

@@ -12,17 +12,19 @@ use aya::{
 };
 use ebpf_common::{ABI_VERSION, Limit, ListenerKey, SourceCount, SourceKey, names};
 
-macro_rules! row {
+/// Types of rows, each of what it holds, as aya wants them.
+#[macro_export]
+macro_rules! rows {
     ($($name:ident($inner:ty))*) => {$(
         #[repr(transparent)]
         #[derive(Clone, Copy)]
         struct $name($inner);
         // SAFETY: `repr(C)`, made of integers and arrays of bytes without implicit padding.
-        unsafe impl Pod for $name {}
+        unsafe impl aya::Pod for $name {}
     )*};
 }
 
-row! { Listener(ListenerKey) LimitRow(Limit) Source(SourceKey) SourceRow(SourceCount) }
+rows! { Listener(ListenerKey) LimitRow(Limit) Source(SourceKey) SourceRow(SourceCount) }
 
 /// The directory of this version's pins, below a BPF file system.
 pub fn directory(pins: &Path) -> PathBuf {

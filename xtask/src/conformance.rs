@@ -35,8 +35,6 @@ pub struct Arguments {
     no_setup: bool,
 }
 
-const READ_ABOVE: &str = "the messages above say what is wrong";
-
 /// Where everything of a run is.
 fn place() -> PathBuf {
     step::target().join("conformance")
@@ -79,15 +77,15 @@ fn check() -> Result<()> {
     if !unformatted.trim().is_empty() {
         bail!("run `gofmt -w` in tests/conformance: {}", unformatted.trim().replace('\n', ", "));
     }
-    step::run(&mut go::go(&["vet", "./..."]), "lint the harness", READ_ABOVE)?;
-    step::run(&mut go::go(&["test", "./..."]), "test the harness", READ_ABOVE)
+    step::run(&mut go::go(&["vet", "./..."]), "lint the harness", step::READ_ABOVE)?;
+    step::run(&mut go::go(&["test", "./..."]), "test the harness", step::READ_ABOVE)
 }
 
 /// The fields that the gateway knows against those of the upstream definitions: a Go module of its own.
 fn fields(built: &Built) -> Result<()> {
     let mut test = go::go(&["test", "-count=1", "./..."]);
     test.current_dir(go::module().join("fields")).env("GATEWAY_BIN", &built.gateway);
-    step::run(&mut test, "hold the gateway's fields against the upstream definitions", READ_ABOVE)
+    step::run(&mut test, "hold the gateway's fields against the upstream definitions", step::READ_ABOVE)
 }
 
 /// The programs of a run.
@@ -105,10 +103,10 @@ fn build() -> Result<Built> {
         gateway: step::target().join("debug/gateway"),
     };
     let mut suite = go::go(&["test", "-c", "-o"]);
-    step::run(suite.arg(&built.suite).arg("."), "build the suite: minutes at first", READ_ABOVE)?;
+    step::run(suite.arg(&built.suite).arg("."), "build the suite: minutes at first", step::READ_ABOVE)?;
     let mut echo = go::go(&["build", "-o"]);
     echo.arg(&built.echo).arg("sigs.k8s.io/gateway-api/conformance/echo-basic");
-    step::run(&mut echo, "build the suite's own backend", READ_ABOVE)?;
+    step::run(&mut echo, "build the suite's own backend", step::READ_ABOVE)?;
     Ok(built)
 }
 

@@ -12,7 +12,7 @@ const OLDEST: (u32, u32) = (1, 26);
 
 /// Installs Debian's Go where there is none.
 pub fn setup() -> Result<()> {
-    if missing().is_some() && !step::on_path("go") {
+    if !step::on_path("go") {
         setup::packages(["golang-go"])?;
     }
     match missing() {

@@ -8,6 +8,9 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
+/// The remedy for a command that says by itself what is wrong.
+pub const READ_ABOVE: &str = "the messages above say what is wrong";
+
 /// The root of the checkout.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies below the root")

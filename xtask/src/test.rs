@@ -131,17 +131,15 @@ const SKIP_DEGRADED: [&str; 2] = ["--skip", "degraded::"];
 const SKIP_LONG: [&str; 8] =
     ["--skip", "degraded::", "--skip", "twenty_kills", "--skip", "over_kills", "--skip", "10_000"];
 
-const READ_ABOVE: &str = "the messages above say what is wrong";
-
 fn lint() -> Result<()> {
     let mut format = step::cargo();
     step::run(format.args(["fmt", "--all", "--check"]), "keep one format", "run `cargo fmt --all`")?;
     let mut clippy = step::cargo();
     clippy.args(["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]);
-    step::run(&mut clippy, "lint every crate", READ_ABOVE)?;
+    step::run(&mut clippy, "lint every crate", step::READ_ABOVE)?;
     let mut docs = step::cargo();
     docs.args(["doc", "--locked", "--workspace", "--no-deps", "--document-private-items"]);
-    step::run(docs.env("RUSTDOCFLAGS", "-D warnings"), "check the documentation's links", READ_ABOVE)?;
+    step::run(docs.env("RUSTDOCFLAGS", "-D warnings"), "check the documentation's links", step::READ_ABOVE)?;
     tidy::run()
 }
 
@@ -162,7 +160,7 @@ fn unit(arguments: &Arguments) -> Result<()> {
         test.args(["--test", &name]);
     }
     let why = "run unit, property, golden and component tests";
-    step::run(test.arg("--").args(&arguments.rest), why, READ_ABOVE)
+    step::run(test.arg("--").args(&arguments.rest), why, step::READ_ABOVE)
 }
 
 /// The names of the test binaries of some packages.
@@ -182,7 +180,7 @@ fn test_targets(of: impl Fn(&str) -> bool) -> Result<BTreeSet<String>> {
 fn privileged(name: &str, arguments: &Arguments, only: &[&str], environment: &[(&str, &Path)]) -> Result<()> {
     build::run(&build::Arguments { release: false })?;
     let programs = ["build", "--locked", "-p", "e2e", "--bins"];
-    step::run(step::cargo().args(programs), "build what the tests start", READ_ABOVE)?;
+    step::run(step::cargo().args(programs), "build what the tests start", step::READ_ABOVE)?;
     let mut test = cargo_test();
     test.envs(environment.iter().copied());
     test.args(["--test", name]);
@@ -190,7 +188,7 @@ fn privileged(name: &str, arguments: &Arguments, only: &[&str], environment: &[(
         .env("ECHO_BIN", step::target().join("debug/echo"))
         .env("GATEWAY_BPF_DIR", step::target().join("debug/bpf"));
     test.args(["--", "--test-threads=1"]).args(only).args(&arguments.rest);
-    step::run(&mut test, "test against the real kernel", READ_ABOVE)
+    step::run(&mut test, "test against the real kernel", step::READ_ABOVE)
 }
 
 /// As root every tier can run, so a skipped test is a failed one.

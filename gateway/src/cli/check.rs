@@ -59,11 +59,11 @@ impl Check {
                 return Ok(ExitCode::from(USAGE));
             }
         }
-        let (mut checked, mut phases) = desired::check(&self.paths);
+        let Translated { config, statuses, diagnostics, limits: _, origins: _, phases } =
+            &mut desired::check(&self.paths);
         if self.timings {
-            phases.build = built(std::mem::take(&mut checked.config))?;
+            phases.build = built(std::mem::take(config))?;
         }
-        let Translated { config: _, statuses, diagnostics, limits: _, origins: _ } = &checked;
         let complaints: Vec<(&ObjectStatus, Vec<Complaint>)> = statuses
             .iter()
             .map(|status| (status, unsaid(status, diagnostics)))
@@ -82,7 +82,7 @@ impl Check {
                 complaints.iter().for_each(|(status, complaints)| print_conditions(status, complaints));
                 println!("{} objects with a status, {errors} errors, {warnings} warnings", statuses.len());
                 if self.timings {
-                    print_timings(&phases);
+                    print_timings(phases);
                 }
             }
             Format::Json => {

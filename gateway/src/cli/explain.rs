@@ -1,13 +1,19 @@
 mod connection;
 mod request;
 
-use std::{fs, path::Path, process::ExitCode};
+use std::{fmt::Display, fs, path::PathBuf, process::ExitCode};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::Output;
-use crate::explain::Misread;
+use crate::{
+    admin,
+    desired::{self, Translated},
+    explain::{Context, Misread},
+    published::State,
+};
 
 /// Explain what would become of something, and who has decided so.
 #[derive(Debug, Args)]
@@ -40,18 +46,50 @@ fn misread(Misread(message): &Misread) -> ExitCode {
     ExitCode::from(USAGE)
 }
 
-/// Wrong usage, unless a directory can be read.
-fn unreadable(directory: &Path) -> Option<ExitCode> {
-    let error = fs::read_dir(directory).err()?;
-    eprintln!("gateway: cannot read {}: {error}", directory.display());
-    Some(ExitCode::from(USAGE))
+/// Whom to ask, and how the answer is printed.
+#[derive(Debug, Args)]
+struct Asking {
+    /// Read the manifests in this directory, and not what a running gateway has in force.
+    #[arg(long, value_name = "DIR")]
+    config_dir: Option<PathBuf>,
+    /// The running gateway's runtime directory.
+    #[arg(long, value_name = "DIR", default_value = "/run/gateway", conflicts_with = "config_dir")]
+    runtime_dir: PathBuf,
+    /// How it is printed.
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
 }
 
-fn print(answer: &(impl std::fmt::Display + serde::Serialize), output: Output) -> Result<()> {
-    match output {
-        Output::Text => print!("{answer}"),
-        Output::Json => println!("{}", serde_json::to_string_pretty(answer)?),
-        Output::Yaml => print!("{}", serde_yaml::to_string(answer)?),
+impl Asking {
+    /// Asks the running gateway for this page, or files that nobody serves, and prints the answer.
+    fn ask<A: DeserializeOwned + Display + Serialize>(
+        self,
+        page: &str,
+        of_files: impl FnOnce(&Context<'_>) -> A,
+        is_served: impl FnOnce(&A) -> bool,
+    ) -> Result<ExitCode> {
+        let Self { config_dir, runtime_dir, output } = self;
+        let answer = match config_dir {
+            Some(directory) => {
+                if let Err(error) = fs::read_dir(&directory) {
+                    eprintln!("gateway: cannot read {}: {error}", directory.display());
+                    return Ok(ExitCode::from(USAGE));
+                }
+                let Translated { config, limits, origins, statuses: _, diagnostics: _, phases: _ } =
+                    desired::check(&[directory]);
+                of_files(&Context { config: &config, limits: &limits, origins: &origins, running: None })
+            }
+            None => {
+                let state = State::of_running(&runtime_dir)?;
+                let answer = admin::ask(state.admin, page)?;
+                serde_json::from_slice(&answer).context("the running gateway is of another version")?
+            }
+        };
+        match output {
+            Output::Text => print!("{answer}"),
+            Output::Json => println!("{}", serde_json::to_string_pretty(&answer)?),
+            Output::Yaml => print!("{}", serde_yaml::to_string(&answer)?),
+        }
+        Ok(if is_served(&answer) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
-    Ok(())
 }

@@ -7,9 +7,9 @@ use std::{
 };
 
 use manifest::Loader;
-use translate::HostFacts;
+use translate::{HostFacts, translate};
 
-use super::{Desired, Source, translated};
+use super::{Desired, Source};
 use crate::watch::Watch;
 
 const GOOD: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: good}\n";
@@ -132,7 +132,7 @@ fn whatever_translation_gives_can_be_built() {
             let text: String = left.map(|(_, document)| format!("---\n{document}\n")).collect();
             let files = [("case.yaml", text.as_bytes()), ("secret.json", secret.as_bytes())];
             let set = Loader::of_paths([]).load_texts(files, manifest::Timestamp(1));
-            let mut config = translated(&set, &facts).config;
+            let mut config = translate(&set, &facts).gateway;
             // Whether an address can be bound is the host's to say, and no part of the snapshot.
             config.binds.iter_mut().for_each(|bind| bind.sockets.clear());
             generation += 1;

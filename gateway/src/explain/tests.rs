@@ -74,7 +74,7 @@ fn manifest(key: &str, parts: usize) -> String {
 fn answer(text: &str, from: &str) -> Answer {
     let directory = tempfile::tempdir().expect("a directory");
     fs::write(directory.path().join("a.yaml"), text).expect("a file");
-    let (translated, _) = desired::check(&[directory.path().to_owned()]);
+    let translated = desired::check(&[directory.path().to_owned()]);
     assert!(translated.diagnostics.is_empty(), "{:?}\n{text}", translated.diagnostics);
     let asked = Asked::parse(from, "198.51.100.1:8080", None, None).expect("well-formed");
     let explanation = Explainer::explain_unserved(translated.config.clone(), &asked.0);

@@ -100,44 +100,8 @@ struct World {
 
 impl World {
     fn of(set: &ManifestSet, facts: &HostFacts) -> Self {
-        let ManifestSet {
-            gateway_classes,
-            gateways,
-            listener_sets,
-            http_routes: _,
-            reference_grants,
-            namespaces,
-            secrets,
-            config_maps,
-            services,
-            endpoint_slices,
-            backends,
-            backend_tls_policies,
-            client_traffic_policies,
-            connection_policies,
-            appliances,
-            unmodelled: _,
-            diagnostics: _,
-        } = set;
-        let set = ManifestSet {
-            gateway_classes: gateway_classes.clone(),
-            gateways: gateways.clone(),
-            listener_sets: listener_sets.clone(),
-            http_routes: Vec::new(),
-            reference_grants: reference_grants.clone(),
-            namespaces: namespaces.clone(),
-            secrets: secrets.clone(),
-            config_maps: config_maps.clone(),
-            services: services.clone(),
-            endpoint_slices: endpoint_slices.clone(),
-            backends: backends.clone(),
-            backend_tls_policies: backend_tls_policies.clone(),
-            client_traffic_policies: client_traffic_policies.clone(),
-            connection_policies: connection_policies.clone(),
-            appliances: appliances.clone(),
-            unmodelled: Vec::new(),
-            diagnostics: Vec::new(),
-        };
+        let (http_routes, unmodelled, diagnostics) = Default::default();
+        let set = ManifestSet { http_routes, unmodelled, diagnostics, ..set.clone() };
         Self { set, facts: facts.clone() }
     }
 

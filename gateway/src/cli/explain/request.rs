@@ -1,16 +1,11 @@
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
 use proxy::Explainer;
 
-use super::{Output, misread, print, unreadable};
-use crate::{
-    admin,
-    desired::{self, Translated},
-    explain::{AskedRequest, Context, RequestAnswer},
-    published::State,
-};
+use super::{Asking, misread};
+use crate::explain::{AskedRequest, Context};
 
 /// Which rule would answer a request, and why that one? The listener, its policies, the match that was found, those
 /// before it that nearly fit, the next that would fit, the rule's filters, and the backends with their shares; or why
@@ -38,46 +33,24 @@ pub(super) struct Request {
     /// Where it connects to, such as 192.0.2.1:443, if that is not what the URL says.
     #[arg(long, value_name = "ADDR:PORT")]
     to: Option<String>,
-    /// Read the manifests in this directory, and not what a running gateway has in force.
-    #[arg(long, value_name = "DIR")]
-    config_dir: Option<PathBuf>,
-    /// The running gateway's runtime directory.
-    #[arg(long, value_name = "DIR", default_value = "/run/gateway", conflicts_with = "config_dir")]
-    runtime_dir: PathBuf,
-    /// How it is printed.
-    #[arg(long, value_enum, default_value = "text")]
-    output: Output,
+    #[command(flatten)]
+    asking: Asking,
 }
 
 impl Request {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let Self { method, url, header, from, to, config_dir, runtime_dir, output } = self;
+        let Self { method, url, header, from, to, asking } = self;
         let asked = match AskedRequest::parse(&method, &url, &header, from.as_deref(), to.as_deref()) {
             Ok(asked) => asked,
             Err(wrong) => return Ok(misread(&wrong)),
         };
-        let answer = match config_dir {
-            Some(directory) => match unreadable(&directory) {
-                Some(code) => return Ok(code),
-                None => of_files(directory, &asked),
-            },
-            None => {
-                let state = State::of_running(&runtime_dir)?;
-                let answer = admin::ask(state.admin, &format!("/explain/request?{}", asked.query()))?;
-                serde_json::from_slice(&answer).context("the running gateway is of another version")?
-            }
+        let of_files = |context: &Context<'_>| {
+            let unserved = || context.config.clone();
+            let explanation = Explainer::explain_unserved_request(unserved(), asked.request());
+            context.answer_request(&asked, &explanation, |question| {
+                Some(Explainer::explain_unserved(unserved(), question))
+            })
         };
-        print(&answer, output)?;
-        Ok(if answer.answered { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        asking.ask(&format!("/explain/request?{}", asked.query()), of_files, |answer| answer.answered)
     }
-}
-
-/// What files say that nobody serves.
-fn of_files(directory: PathBuf, asked: &AskedRequest) -> RequestAnswer {
-    let Translated { config, limits, origins, statuses: _, diagnostics: _ } = desired::check(&[directory]).0;
-    let explanation = Explainer::explain_unserved_request(config.clone(), asked.request());
-    let context = Context { config: &config, limits: &limits, origins: &origins, running: None };
-    context.answer_request(asked, &explanation, |question| {
-        Some(Explainer::explain_unserved(config.clone(), question))
-    })
 }

@@ -67,7 +67,7 @@ spec:
 fn answer(method: &str, url: &str, fields: &[&str], from: Option<&str>) -> (RequestAnswer, Vec<String>) {
     let directory = tempfile::tempdir().expect("a directory");
     fs::write(directory.path().join("a.yaml"), MANIFEST).expect("a file");
-    let (translated, _) = desired::check(&[directory.path().to_owned()]);
+    let translated = desired::check(&[directory.path().to_owned()]);
     let fields: Vec<String> = fields.iter().map(|field| (*field).to_owned()).collect();
     let asked = AskedRequest::parse(method, url, &fields, from, None).expect("well-formed");
     let explanation = Explainer::explain_unserved_request(translated.config.clone(), asked.request());
